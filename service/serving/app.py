@@ -23,6 +23,7 @@ from gatewise.service.serving.http.middleware.concurrency_limit import Concurren
 from gatewise.service.serving.http.middleware.root_path import strip
 from gatewise.service.serving.http.open_inference import routes as inference
 from gatewise.service.serving.http.open_inference import triton_extensions
+from gatewise.service.serving.http.open_inference.inference_schemas import InferError
 from gatewise.service.serving.http.open_inference.triton_extensions import RepositoryIndexRequest
 from gatewise.service.serving.http.protocol import exception_handlers, problems
 from gatewise.service.serving.http.protocol.problems import INVALID_REQUEST, Problem
@@ -128,6 +129,7 @@ class Application(FastAPI):
                     (Traffic, "validation"),
                     (RepositoryIndexRequest, "validation"),
                     (Problem, "serialization"),
+                    (InferError, "serialization"),
                     *((schema, "validation") for schema in inference.SCHEMAS),
                 ],
                 ref_template="#/components/schemas/{model}",

@@ -226,11 +226,12 @@ class Batcher:
             if self._idle:
                 self._changed.notify()
 
-    def run_inline(self, job: Job) -> bool:
+    def run_inline(self, job: Job, later: Callable[..., object]) -> bool:
         """Runs a short job in the caller's thread, if no text waits.
 
         For a single text, handing it to another thread and back takes longer than running it. If it
-        ran, `job.answer` is set and `done` is not called.
+        ran, `job.answer` is set and `done` is not called. `later` is called with the function that
+        counts it and its argument: it can run once the caller has the answer.
         """
         if self._waiting or self._closing or job.characters > MAX_INLINE_CHARACTERS:
             return False
@@ -240,7 +241,7 @@ class Batcher:
                 slices = [(job, 0, len(job.texts))]
                 answered, stats = compute(self._classifier, slices, self._scored_by)
                 if self._observer:
-                    self._observer.observe_batch(stats)
+                    later(self._observer.observe_batch, stats)
             ((_, job.answer),) = answered
         except Exception as error:  # the caller gets it as the answer
             job.answer = error

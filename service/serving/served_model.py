@@ -112,7 +112,7 @@ class ServedModel:
         job = _PendingRequest(
             texts, function_to_apply, deadline, future=future, when_slow=when_slow
         )
-        if inline and self._batcher.run_inline(job):
+        if inline and self._batcher.run_inline(job, loop.call_soon):
             _resolve([job])
             return future
         try:

@@ -61,6 +61,7 @@ def serve(settings: Settings) -> None:
             ready = partial(announce, f"{models} at {url(listener, tls=tls)}")
             stop_seconds = settings.drain_seconds + settings.shutdown_seconds + _SPARE_SECONDS
             work = partial(_work, settings)
+            gc.enable()
             Supervisor(work, listener, settings.workers, stop_seconds, forget).run(ready)
             _log.info("stopped all workers")
         return
@@ -106,6 +107,7 @@ class UvicornProcess(ServerProcess):
     def __init__(self, pipe: Connection | None = None) -> None:
         self.pipe = pipe
         self.open_connections: set[Any] = set()
+        self.tasks: set[Any] | None = None  # one for each request or stream, once the server runs
         self.draining = False
         # One change at a time: a share may name a version that an earlier change loads.
         self._changing = asyncio.Lock()
@@ -113,6 +115,10 @@ class UvicornProcess(ServerProcess):
     def connections(self) -> int:
         """How many connections are open."""
         return len(self.open_connections)
+
+    def requests(self) -> int | None:
+        """How many requests were read and are not answered."""
+        return None if self.tasks is None else len(self.tasks)
 
     def is_draining(self) -> bool:
         """Whether it ends once the requests in flight are answered."""
@@ -162,9 +168,10 @@ def run(
         config.load()
         config.ssl = certificates.context(settings.tls_certificate, settings.tls_key)
     sys.setswitchinterval(SWITCH_SECONDS)
-    # What exists now stays: without this, each full garbage collection takes some 40 ms.
-    gc.collect()
+    # What exists now stays: without this, each full garbage collection takes some 40 ms. Little of
+    # it is garbage, so that is not looked for first, which would take as long.
     gc.freeze()
+    gc.enable()
     _Server(config, app, process, ready).run(sockets=[listener])
 
 
@@ -187,6 +194,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._process.open_connections = self.server_state.connections
+        self._process.tasks = self.server_state.tasks
         self._keep(sweep_forever(self.server_state.connections))
         self._loop = asyncio.get_running_loop()
         if self._process.pipe:

@@ -239,10 +239,13 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The ids of each text, in order."""
-        return [
-            Encoded(np.array(ids, dtype=np.int64), truncated)
-            for ids, truncated in self._truncated(texts)
-        ]
+        encoded = []
+        # Of several texts the tokenizer is slower than a look-up, but lets other threads run.
+        for ids in self._looked_up(texts) if len(texts) == 1 else self._all_ids(texts):
+            truncated = len(ids) > self.max_ids
+            kept = truncate(ids, self.max_ids, self.keep) if truncated else ids
+            encoded.append(Encoded(np.array(kept, dtype=np.int64), truncated))
+        return encoded
 
     def encode_together(self, texts: Sequence[str]) -> Ragged:
         """The ids of many texts in one array: the same as from `encode`, in less time."""
@@ -252,14 +255,7 @@ class Encoder:
             encoded := characters.encode(list(map(self.cut, texts)))
         ):
             return self._truncated_together(*encoded)
-        if self._known_words:
-            # Looking words up takes less time than cutting a text, unless it is very long.
-            each = self._known_words.encode(
-                [text if len(text) <= _MAX_UNCUT else self.cut(text) for text in texts]
-            )
-        else:
-            encodings = self._tokenizer.encode_batch_fast(list(map(self.cut, texts)))
-            each = [encoding.ids for encoding in encodings]
+        each = self._looked_up(texts)
         lengths = np.fromiter(map(len, each), dtype=np.int64, count=len(each))
         ids = np.fromiter(chain.from_iterable(each), dtype=np.int64, count=int(lengths.sum()))
         return self._truncated_together(ids, lengths)
@@ -275,17 +271,23 @@ class Encoder:
             lengths = np.minimum(lengths, self.max_ids)
         return Ragged(ids, lengths, truncated)
 
-    def _truncated(self, texts: Sequence[str]) -> Iterator[tuple[list[int], bool]]:
-        """The ids of each text, and whether it was truncated.
+    def _looked_up(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same as `_all_ids`, by looking words up where texts are split into words."""
+        if not self._known_words:
+            return self._all_ids(texts)
+        # Looking words up takes less time than cutting a text, unless it is very long.
+        return self._known_words.encode(
+            [text if len(text) <= _MAX_UNCUT else self.cut(text) for text in texts]
+        )
+
+    def _all_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """All ids of each text, or of a part that has the same as far as they are read.
 
         The tokenizer's own truncation is not used: it builds an object for every part it cuts off,
         and drops ids that JavaScript runtimes keep.
         """
-        for encoding in self._tokenizer.encode_batch_fast(list(map(self.cut, texts))):
-            ids: list[int] = encoding.ids
-            if truncated := len(ids) > self.max_ids:
-                ids = truncate(ids, self.max_ids, self.keep)
-            yield ids, truncated
+        encodings = self._tokenizer.encode_batch_fast(list(map(self.cut, texts)))
+        return [encoding.ids for encoding in encodings]
 
     def locate(self, texts: Sequence[str]) -> list[EncodedWithOffsets]:
         """The ids of each text with their character offsets; slower than `encode`."""

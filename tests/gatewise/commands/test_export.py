@@ -26,7 +26,7 @@ def test_steps_are_shown_with_what_they_cost(export, model_folder, languages, tm
     assert "weights as 8-bit integers" in stdout
     assert "an app that gives raw texts carries one file of" in stdout
     assert "of 45,000: network, tokenizer.json and config.json" in stdout
-    assert "and onnxruntime: some 14 MB in a page" in stdout
+    assert "and onnxruntime: some 14 MB in a page (2.4 MB with Brotli), 32 MB" in stdout
     assert (out / "onnx" / "model_text.onnx").exists()
     assert f"written to {out} and {out}.zip" in stdout
     assert stderr.count("accuracy") >= 4

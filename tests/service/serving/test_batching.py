@@ -227,12 +227,20 @@ def test_closing_answers_the_queued_jobs_and_takes_no_more(classifier, blocked):
 def test_a_lone_short_text_runs_inline(classifier):
     with batching_client(classifier) as client:
         job = Job(["who", "where is it"], "none", time.monotonic() + 60)
-        assert client.batcher.run_inline(job)
+        counting = []
+        later = lambda *call: counting.append(call)  # noqa: E731
+        assert client.batcher.run_inline(job, later)
         expected = classifier.scores(classifier.encode(list(job.texts)), "none")
         np.testing.assert_array_equal(scores(job), expected)
         empty = Job([""], None, time.monotonic() + 60)
-        assert client.batcher.run_inline(empty)
+        assert client.batcher.run_inline(empty, later)
         assert isinstance(empty.answer, EmptyTextsError)
-        assert not client.batcher.run_inline(Job(["where " * 200], None, time.monotonic() + 60))
+        long = Job(["where " * 200], None, time.monotonic() + 60)
+        assert not client.batcher.run_inline(long, later)
+        assert not client.batches
+        ((count, stats),) = counting
+        count(stats)
+        (batch,) = client.batches
+        assert len(batch.texts) == 2
     assert not client.returned
-    assert not client.batcher.run_inline(Job(["who"], None, time.monotonic() + 60))
+    assert not client.batcher.run_inline(Job(["who"], None, time.monotonic() + 60), later)

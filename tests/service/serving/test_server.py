@@ -1,5 +1,6 @@
 """`gatewise serve` as a process: start, signals, versions, workers, TLS."""
 
+import gc
 import json
 import os
 import re
@@ -24,7 +25,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.http.protocol.certificates import CertificateError
 from gatewise.service.serving.listen_socket import ListenError, listen
-from gatewise.service.serving.server import serve
+from gatewise.service.serving.server import UvicornProcess, load, serve
 from gatewise.service.serving.settings import Settings
 
 BODY = {"inputs": "where is the station"}
@@ -123,6 +124,24 @@ def test_an_ipv6_address():
         pytest.skip("the loopback has no IPv6 address")
     with listener:
         assert listener.family == socket.AF_INET6
+
+
+def test_the_process_knows_the_requests_that_are_read(serve_app, model_folder, wait_until):
+    process = UvicornProcess()
+    app = load(Settings(model=[f"model={model_folder}"]), process)
+    assert process.requests() is None
+    gc.disable()  # as the command does
+    client = serve_app(app)
+    assert gc.isenabled()
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+        wait_until(lambda: process.requests() == 1)
+        beside = client.post("/predict", json=BODY)
+    assert beside.status_code == 200
+    wait_until(lambda: process.requests() == 0)
+    assert client.post("/predict", json=BODY).json() == beside.json()
+    batches = r"gatewise_batch_texts_count\{.*\} 2\.0"
+    wait_until(lambda: re.search(batches, client.get("/metrics").text))
 
 
 def test_the_certificate_and_the_model_are_checked_before_the_port_is_bound(tmp_path):

@@ -32,6 +32,8 @@ def test_truncation_keeps_max_length_ids_of_the_chosen_part(tokens, max_length, 
     class Numbers:
         """A tokenizer whose words are numbers."""
 
+        pre_tokenizer = None
+
         def encode_batch_fast(self, texts):
             return [SimpleNamespace(ids=[CLS_ID, *map(int, text.split())]) for text in texts]
 

@@ -28,7 +28,11 @@ PIECES = [
 )
 def test_ids_are_the_tokenizer_s(tokenizer, texts, keep):
     encoder = Encoder(tokenizer, max_length=6, keep=keep)
-    encoded = encoder.encode(texts)
+    encoded = encoder.encode([*texts, "The", "cats"])[:-2]  # of several texts by the tokenizer
+    for text, expected in zip(texts, encoded, strict=True):
+        (alone,) = encoder.encode([text])
+        assert alone.ids.tolist() == expected.ids.tolist()
+        assert alone.truncated == expected.truncated
     for together in (encoder.encode_together(texts), encoder.encode_together(texts)):
         assert together.ids.tolist() == [id_ for text in encoded for id_ in text.ids.tolist()]
         assert together.lengths.tolist() == [len(text.ids) for text in encoded]

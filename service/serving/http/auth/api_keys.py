@@ -26,7 +26,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from filelock import lock_descriptor
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
@@ -187,6 +186,9 @@ def _locked(folder: Path) -> Iterator[None]:
     if sys.platform == "win32" or not folder.is_dir():
         yield
         return
+    # Reading keys, which every start of the service does, needs no lock.
+    from filelock import lock_descriptor  # noqa: PLC0415
+
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         lock_descriptor(descriptor, poll_interval=0.01)

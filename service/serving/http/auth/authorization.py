@@ -134,9 +134,7 @@ def describe(document: dict[str, Any], keys: ApiKeys) -> None:
 
 def _refusals_at(path: str) -> dict[str, Any]:
     """The descriptions of refusals by the key, in the shape of the errors of a path."""
-    refusals = problems.responses(UNAUTHORIZED, RATE_LIMITED)
-    if problems.is_of_inference_protocol(path):
-        schema = {"$ref": "#/components/schemas/InferError"}
-        for described in refusals.values():
-            described["content"] = {"application/json": {"schema": schema}}
+    refusals = problems.responses(
+        UNAUTHORIZED, RATE_LIMITED, inference=problems.is_of_inference_protocol(path)
+    )
     return {str(status): described for status, described in refusals.items()}

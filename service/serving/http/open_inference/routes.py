@@ -4,8 +4,8 @@ Errors below `/v2` have the protocol's shape, `{"error": "…"}`, instead of pro
 `gatewise.service.serving.http.protocol.problems` writes them.
 """
 
+from functools import partial
 from importlib.metadata import version as installed_version
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -15,7 +15,6 @@ from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.access_log import request_context
 from gatewise.service.serving.http.open_inference import response_encoding
 from gatewise.service.serving.http.open_inference.inference_schemas import (
-    InferError,
     InferRequest,
     InferResponse,
     ModelMetadata,
@@ -26,7 +25,7 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
 )
 from gatewise.service.serving.http.open_inference.request_decoding import decode
 from gatewise.service.serving.http.protocol import problems, request_body
-from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
+from gatewise.service.serving.http.protocol.problems import ProblemError
 from gatewise.service.serving.model_registry import ModelRegistry
 from gatewise.service.serving.served_model import ServedModel
 from gatewise.vocab.errors import SequenceError
@@ -44,13 +43,8 @@ SCHEMAS = (InferRequest,)
 routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 
-def inference_responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """Returns FastAPI's `responses` of a route below /v2 that can answer with these errors."""
-    return {
-        status: {"description": described["description"], "model": InferError}
-        for status, described in problems.responses(*kinds).items()
-    }
-
+inference_responses = partial(problems.responses, inference=True)
+"""Returns FastAPI's `responses` of a route below /v2 that can answer with these errors."""
 
 MODEL_RESPONSES = inference_responses(problems.NO_MODEL, problems.NOT_READY)
 _INFER_RESPONSES = {

@@ -208,12 +208,19 @@ def pointer(location: Sequence[str | int], document: Any = None) -> str:
     return "#" + "".join("/" + quote(step, safe="~", errors="replace") for step in steps)
 
 
-def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """Returns FastAPI's `responses` of a route that may answer with these kinds of problem."""
+def responses(*kinds: Kind, inference: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Returns FastAPI's `responses` of a route that may answer with these kinds of problem.
+
+    `inference` is for a route of the Open Inference Protocol.
+    """
     titles: dict[int | str, list[str]] = {}
     for kind in kinds:
         titles.setdefault(kind.status, []).append(kind.title)
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    # A reference: FastAPI would build a validator for the model of each status of each route.
+    media_type, schema = (
+        ("application/json", "InferError") if inference else (MEDIA_TYPE, "Problem")
+    )
+    content = {media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     return {
         status: {"description": "; ".join(these), "content": content}
         for status, these in titles.items()
