@@ -41,7 +41,7 @@ class RegressionReport:
 
     Of a model that predicts several, each has its own, and these are means over them. As their
     units may differ, errors count in standard deviations of each in these rows: always predicting
-    the means has an RMSE of about 1.
+    the means of these rows has an RMSE of 1.
 
     Attributes:
         rmse: Root mean squared error, in the units of the number.
