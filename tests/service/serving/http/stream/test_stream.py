@@ -207,7 +207,7 @@ class TestSequences:
             ("gestures", {"sequence": "NaN"}, "expected a number or null, received 'NaN'"),
             ("gestures", {"sequence": []}, "#/sequence: the sequence is empty"),
             ("gestures", {"sequence": None}, "expected vectors of 2 numbers, received numbers"),
-            ("forecast", {"sequence": math.inf}, "expected a finite number of 32 bits"),
+            ("forecast", {"sequence": 1e39}, "expected a finite number of 32 bits"),
             ("forecast", {"text": "one"}, 'expected "sequence", which this model reads, rec'),
             ("words", {"sequence": [1.0]}, 'expected "text", which this model reads, received'),
         ],
@@ -220,18 +220,20 @@ class TestSequences:
         assert detail in answer["detail"]
         assert is_free(service)
 
-    def test_a_number_of_python_that_is_none_is_missing_as_in_predict(self, service):
-        inputs = [500.0, math.nan, 510.0]
-        body = json.dumps({"inputs": inputs})
-        response = service.post(
-            "/models/forecast/predict", content=body, headers={"Content-Type": "application/json"}
-        )
+    def test_a_missing_number_is_null_as_in_predict_and_nan_is_refused(self, service):
+        inputs = [500.0, None, 510.0]
+        response = service.post("/models/forecast/predict", json={"inputs": inputs})
         ((expected,),) = response.json()
         with connect(address(service, "/models/forecast/stream")) as connection:
             send(connection, sequence=inputs, end=True)
             messages, _ = until_closed(connection)
         (found,) = messages[-1]["scores"]
         assert found["score"] == pytest.approx(expected["score"], abs=5e-4)
+        with connect(address(service, "/models/forecast/stream")) as connection:
+            send(connection, sequence=[500.0, math.nan])
+            (answer,), closed = until_closed(connection)
+        assert (answer["type"], closed) == ("urn:gatewise:problem:malformed-body", 1007)
+        assert "a missing number is null" in answer["detail"]
 
     def test_an_empty_sequence_and_one_with_too_many_numbers(self, serve):
         service = serve(max_stream_characters=5)
