@@ -14,7 +14,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.training.data import examples
 from gatewise.training.data.example_texts import example_texts
 from gatewise.training.data.examples import Examples
-from gatewise.training.evaluation import decision_rules, intervals
+from gatewise.training.evaluation import conformal_interval, decision_rules
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.rejection import Rejection
@@ -297,11 +297,11 @@ def _decide(
     config, validation = prepared.config, prepared.corpus.validation
     calibration = rejection = None
     if model.task == "regression":
-        _, interval = intervals.conformal(model.classifier(), validation)
+        _, interval = conformal_interval.conformal(model.classifier(), validation)
         if interval is None:
             report(
                 f"no interval: {len(validation)} validation rows are too few for one with a "
-                f"confidence of {intervals.CONFIDENCE:.0%}"
+                f"confidence of {conformal_interval.CONFIDENCE:.0%}"
             )
         return replace(model, interval=interval), Decisions(None, None, None)
     if config.training.calibration:

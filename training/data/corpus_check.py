@@ -18,7 +18,7 @@ from gatewise.training.data.corpus_findings import CorpusFinding, ExampleRow, Se
 from gatewise.training.data.encoded_corpus import EncodedCorpus
 from gatewise.training.data.label_checks import alike, combined, listed
 from gatewise.training.data.row_survey import RowSurvey, TextKind
-from gatewise.training.evaluation.interval import wilson
+from gatewise.training.evaluation.share_interval import wilson
 from gatewise.vocab.corpus.bad_row_policy import CountBadRows
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.tokenizer.encoding import Encoder

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from gatewise.service.model.cascade import linear_probabilities
 from gatewise.service.model.model_documents import CascadeSettings
 from gatewise.service.model.scores import reached
-from gatewise.training.evaluation.interval import wilson
+from gatewise.training.evaluation.share_interval import wilson
 
 MIN_AGREEMENT = 0.995
 """Share of the validation rows, at least, whose labels are those of the network: by the lower

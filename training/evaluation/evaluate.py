@@ -17,7 +17,7 @@ from sklearn.metrics import multilabel_confusion_matrix
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import apply, reached
 from gatewise.training.evaluation.calibration import Reliability, predictions_of
-from gatewise.training.evaluation.interval import Interval, wilson
+from gatewise.training.evaluation.share_interval import Interval, wilson
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 

@@ -12,8 +12,8 @@ import onnx
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import IntervalSettings, ModelConfig, Precision
 from gatewise.service.model.model_folder import Artifact
+from gatewise.training.evaluation.conformal_interval import conformal
 from gatewise.training.evaluation.evaluate import Report
-from gatewise.training.evaluation.intervals import conformal
 from gatewise.training.evaluation.regression import RegressionReport, report_on
 from gatewise.training.mobile.onnx_parts import EMBEDDING, OnnxParts
 from gatewise.training.mobile.pruning import PruningPlan, prune

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gatewise.service.model.model_documents import IntervalSettings
-from gatewise.training.evaluation.intervals import quantile
+from gatewise.training.evaluation.conformal_interval import quantile
 from gatewise.training.evaluation.regression import RegressionReport, ResidualAnalyzer
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location

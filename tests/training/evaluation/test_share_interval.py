@@ -1,6 +1,6 @@
 import pytest
 
-from gatewise.training.evaluation.interval import wilson
+from gatewise.training.evaluation.share_interval import wilson
 
 
 @pytest.mark.parametrize(
