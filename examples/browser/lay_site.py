@@ -50,9 +50,11 @@ def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None 
         The size of the site in bytes.
 
     Raises:
-        GatewiseError: If the model folder is damaged or a file is missing.
+        GatewiseError: If the model folder is damaged or a file is missing, or the model reads
+            sequences of numbers, which nobody types.
     """
     loaded = read_model_folder(model, precision)
+    loaded.require_texts()
     if out.exists() and any(out.iterdir()):
         raise SiteError(f"{out}: expected a new folder or an empty one")
     folder = loaded.folder

@@ -204,12 +204,13 @@ def test_a_site_lists_all_its_files(site):
     assert sorted(names) == sorted({"./", *there} - {"files.js"})
 
 
-def test_errors_are_one_line(lay_site, model_folder, tmp_path):
+def test_errors_are_one_line(lay_site, model_folder, gestures_run, tmp_path):
     app = Typer()
     app.command()(lay_site.main)
     for arguments, message in (
         ([tmp_path / "none", "--out", tmp_path / "a"], "none: expected a model folder"),
         ([model_folder, "--out", tmp_path / "b", "--node-modules", tmp_path], "no such file"),
+        ([gestures_run[1], "--out", tmp_path / "c"], "expected a model of texts, received one of"),
         ([model_folder, "--out", model_folder], "expected a new folder"),
     ):
         result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
