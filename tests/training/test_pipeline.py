@@ -62,7 +62,10 @@ def test_the_folder_has_the_metrics_of_the_run(trained, small_config):
     resolved = {"linear_path": "solved", "class_weights": "none", "refit": False}
     training = small_config.training.model_copy(update=resolved)
     tokens = small_config.tokens.model_copy(update={"pieces": 0})
-    expected = small_config.model_copy(update={"training": training, "tokens": tokens})
+    network = small_config.network.model_copy(update={"ngrams": (1, 3, 5, 6)})
+    expected = small_config.model_copy(
+        update={"training": training, "tokens": tokens, "network": network}
+    )
     assert metrics["config"] == expected.model_dump(mode="json")
     assert f"{result.test.accuracy:.4f}" in (folder / "README.md").read_text(encoding="utf-8")
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]
