@@ -107,7 +107,6 @@ class UvicornProcess(ServerProcess):
     def __init__(self, pipe: Connection | None = None) -> None:
         self.pipe = pipe
         self.open_connections: set[Any] = set()
-        self.tasks: set[Any] | None = None  # one for each request or stream, once the server runs
         self.draining = False
         # One change at a time: a share may name a version that an earlier change loads.
         self._changing = asyncio.Lock()
@@ -115,10 +114,6 @@ class UvicornProcess(ServerProcess):
     def connections(self) -> int:
         """How many connections are open."""
         return len(self.open_connections)
-
-    def requests(self) -> int | None:
-        """How many requests were read and are not answered."""
-        return None if self.tasks is None else len(self.tasks)
 
     def is_draining(self) -> bool:
         """Whether it ends once the requests in flight are answered."""
@@ -194,7 +189,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._process.open_connections = self.server_state.connections
-        self._process.tasks = self.server_state.tasks
         self._keep(sweep_forever(self.server_state.connections))
         self._loop = asyncio.get_running_loop()
         if self._process.pipe:

@@ -165,11 +165,7 @@ def serving(app: Application) -> Iterator[httpx.Client]:
     ready = threading.Event()
     interval = sys.getswitchinterval()
     with listen("127.0.0.1", 0) as listener, pipe:
-        process = app.context.process
-        if not isinstance(process, server.UvicornProcess):
-            process = server.UvicornProcess()
-        process.pipe = pipe
-        arguments = (app, process, listener, ready.set)
+        arguments = (app, server.UvicornProcess(pipe), listener, ready.set)
         thread = threading.Thread(target=server.run, args=arguments)
         thread.start()
         try:

@@ -26,13 +26,6 @@ class ServerProcess:
         """Returns the number of open connections."""
         return 0
 
-    def requests(self) -> int | None:
-        """Returns the number of requests that were read and are not answered; None if unknown.
-
-        Those whose handling has not begun yet count, and so do open streams.
-        """
-        return None
-
     def is_draining(self) -> bool:
         """Whether the process stops soon, and must get no new requests."""
         return False

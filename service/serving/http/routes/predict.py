@@ -298,8 +298,6 @@ class Predict:
         """Whether no other request is in flight, those that arrived with this one included."""
         if self._requests_in_flight() > 1:
             return False
-        if (known := self._context.process.requests()) is not None:
-            return known == 1
         await asyncio.sleep(0)  # starts the tasks of requests that were read in the same moment
         return self._requests_in_flight() == 1
 
