@@ -146,3 +146,11 @@ def test_weights_of_any_size_keep_their_digits(found_in, scale, precision, toler
     table = np.random.default_rng(1).normal(0, scale, (400, 3)).astype(np.float32)
     found = found_in(convert_precision(table_of(table), precision), 400)
     np.testing.assert_allclose(found, table, rtol=1e-3, atol=tolerance * scale)
+
+
+def test_a_column_out_of_range_of_16_bits_keeps_a_table_as_it_is():
+    # The columns of a model of several numbers have their units.
+    table = np.full((300, 2), [1.0, 1e-8], dtype=np.float32)
+    assert convert_precision(table_of(table), "fp16") == table_of(table)
+    table[:, 1] = 0
+    assert convert_precision(table_of(table), "fp16") != table_of(table)
