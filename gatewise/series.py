@@ -141,7 +141,7 @@ def _series(values: Any, name: str) -> Floats:
 def _floats(values: Any, name: str) -> Floats:
     try:
         if isinstance(values, np.ma.MaskedArray):
-            values = values.astype(np.float64).filled(np.nan)
+            values = np.ma.filled(values.astype(np.float64), np.nan)
         found = np.asarray(values)
         if found.dtype.kind not in "cmM":  # converting a date would give a number
             found = np.asarray(values, dtype=np.float64)

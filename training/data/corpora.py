@@ -214,8 +214,8 @@ def read(
             of_numbers = columns.task == "regression"
             of_label, received = ("", "") if of_numbers else ("labels with ", " row of each")
             raise CorpusError(
-                f"{corpora.train}: expected {of_label}two rows or more, one of which can be held out "
-                f"for validation; received one{received}: name a validation corpus",
+                f"{corpora.train}: expected {of_label}two rows or more, one of which can be held "
+                f"out for validation; received one{received}: name a validation corpus",
                 option="validation",
             )
         train, validation = train.only(~held_out), train.only(held_out)

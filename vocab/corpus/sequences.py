@@ -156,7 +156,7 @@ def _is_vector(step: object) -> bool:
     """Whether the numbers of a step are in a list, or an array or a column of whatever library."""
     if isinstance(step, list | tuple | np.ndarray):
         return True
-    return hasattr(step, "__array__") and np.ndim(step) > 0  # type: ignore[arg-type]
+    return hasattr(step, "__array__") and np.ndim(step) > 0
 
 
 def _parsed(text: str) -> object:
