@@ -81,7 +81,7 @@ def windows(
         ArgumentError: A series is too short, or an argument does not fit.
     """
     for name, number in (("steps", steps), ("horizon", horizon)):
-        if not isinstance(number, int | np.integer) or number < 1:
+        if not _is_whole(number) or number < 1:
             raise ArgumentError(f"{name}: expected a whole number from 1, received {number!r}")
     for name, share in (("validation", validation), ("test", test)):
         if not isinstance(share, int | float | np.floating):
@@ -97,10 +97,11 @@ def windows(
     if len({each.shape[1:] for each in series}) > 1:
         shapes = " and ".join(str(each.shape) for each in series[:3])
         raise ArgumentError(f"values: expected series of as many features each, received {shapes}")
-    is_column = target is None or isinstance(target, int | np.integer)
+    is_column = target is None or _is_whole(target)
     targets = [target] * len(series) if is_column or not several else target
     if not isinstance(targets, list | tuple | np.ndarray) or len(targets) != len(series):
-        received = len(targets) if isinstance(targets, list | tuple | np.ndarray) else repr(targets)
+        is_list = isinstance(targets, list | tuple | np.ndarray)
+        received = len(targets) if is_list else f"a value of type {type(targets).__name__}"
         raise ArgumentError(
             f"target: expected a list of one for each of {len(series)} series, received {received}"
         )
@@ -123,6 +124,10 @@ def _are_several(values: Any) -> bool:
     return np.asarray(values[0], dtype=object).ndim > 0
 
 
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
 def _series(values: Any, name: str) -> Floats:
     found = _floats(values, name)
     if found.ndim not in (1, 2):
@@ -135,9 +140,16 @@ def _series(values: Any, name: str) -> Floats:
 
 def _floats(values: Any, name: str) -> Floats:
     try:
-        found = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:  # a text, or vectors of different widths
+        if isinstance(values, np.ma.MaskedArray):
+            values = np.ma.filled(values.astype(np.float64), np.nan)
+        found = np.asarray(values)
+        if found.dtype.kind not in "cmM":  # converting a date would give a number
+            found = np.asarray(values, dtype=np.float64)
+    # A text, vectors of different widths, or an integer that is too large.
+    except (TypeError, ValueError, OverflowError) as error:
         raise ArgumentError(f"{name}: expected numbers of one shape: {error}") from None
+    if found.dtype != np.float64:
+        raise ArgumentError(f"{name}: expected numbers of one shape: received {found.dtype}")
     if np.isinf(found).any():
         (step, *_) = np.argwhere(np.isinf(found))[0] if found.ndim else (0,)
         raise ArgumentError(
@@ -149,13 +161,15 @@ def _floats(values: Any, name: str) -> Floats:
 
 def _target(series: Floats, target: Any) -> Floats:
     if target is None:
+        if series.ndim == 2 and series.shape[1] == 1:
+            return series[:, 0]
         if series.ndim == 2:
             raise ArgumentError(
                 f"target: expected the number of a feature, or another series, because a step has "
                 f"{series.shape[1]} numbers; received none"
             )
         return series
-    if isinstance(target, int | np.integer):
+    if _is_whole(target):
         if series.ndim != 2 or not 0 <= target < series.shape[1]:
             raise ArgumentError(f"target: expected the number of a feature, received {target}")
         return series[:, target]

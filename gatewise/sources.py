@@ -73,7 +73,7 @@ def source_of(
     column, found = _inputs(texts, columns)
     _check_labels(labels)
     if columns.task == "regression" or columns.numbers_in(()):
-        of_labels = _number_columns(labels, columns)
+        of_labels = _number_columns(labels, columns, name)
     else:
         of_labels = _label_columns(labels, columns, name, classes)
     count = len(next(iter(of_labels.values())))
@@ -84,6 +84,8 @@ def source_of(
         )
     if not found:
         raise CorpusError(f"{name}: expected one text at least, received none")
+    if column in of_labels:
+        raise CorpusError(f"{name}: expected labels by another name than {column!r}, the texts'")
     values = {column: found, **of_labels}
     return MemoryTable(name, tuple(values), values)
 
@@ -232,9 +234,9 @@ def _label_columns(
         labels = labels.toarray()
     single, several = columns.label or LABEL, columns.label or LABELS
     if is_table(labels):
-        names = [table_name(key) for key in column_names(labels)]
-        cells = [column_values(labels[key]) for key in column_names(labels)]
-        return _matrix(list(zip(*cells, strict=True)), names, columns, rows_name)
+        keys = table_keys(labels, rows_name)
+        cells = [column_values(labels[key]) for key in keys.values()]
+        return _matrix(list(zip(*cells, strict=True)), list(keys), columns, rows_name)
     if getattr(labels, "ndim", 1) == 2 and labels.shape[1] == 1:
         labels = labels.ravel()
     if getattr(labels, "ndim", 1) == 2:
@@ -271,10 +273,30 @@ def _check_labels(labels: Any) -> None:
         raise CorpusError(f"{_EXPECTED_LABELS}; received a value of type {type(labels).__name__}")
 
 
-def _number_columns(labels: Any, columns: "Columns") -> dict[str, list[Any]]:
+def names_of_numbers(labels: object) -> tuple[str, ...]:
+    """The names that a table gives to several numbers; empty if it gives none.
+
+    >>> names_of_numbers({"price": [1.5], "age": [2]}), names_of_numbers([[1.5, 2]])
+    (('price', 'age'), ())
+    """
+    names = column_names(labels) if is_table(labels) else []
+    are_names = len(names) > 1 and all(isinstance(name, str) for name in names)
+    return tuple(map(str, names)) if are_names else ()
+
+
+def _number_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str, list[Any]]:
     """Numbers to predict, or rows of several, as the columns that a file of them would have."""
     if is_table(labels):
-        cells = [column_values(labels[key]) for key in column_names(labels)]
+        keys = table_keys(labels, rows_name)
+        given = names_of_numbers(labels)
+        # A column is the number of its name, wherever it stands; without names, of its place.
+        expected = columns.numbers_in(()) or columns.names if given else ()
+        if expected and set(expected) != set(given):
+            raise CorpusError(
+                f"{rows_name}: expected numbers in columns called {shown_names(expected)}, "
+                f"received {shown_names(given)}: an array gives them by their places"
+            )
+        cells = [column_values(labels[keys[name]]) for name in expected or keys]
         labels = np.array(cells, dtype=object).T
     if getattr(labels, "ndim", 1) == 2 and labels.shape[1] == 1:
         labels = labels.ravel()

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from gatewise.inputs import bad_rows_policy, check_outputs
 from gatewise.model import Model
 from gatewise.service.model.model_folder import check_target
-from gatewise.sources import are_numbers, pair_source, source_of, with_weights
+from gatewise.sources import (
+    are_numbers,
+    names_of_numbers,
+    pair_source,
+    source_of,
+    with_weights,
+)
 from gatewise.training.config.config import Config, of_settings
 from gatewise.training.config.teacher_section import is_url
 from gatewise.training.data.corpora import Corpora, columns_of
@@ -23,7 +29,7 @@ from gatewise.training.pipeline import train as run_training
 from gatewise.training.tracking.track import tracking
 from gatewise.vocab.corpus.columns import PROBABILITY_PREFIX, WEIGHT
 from gatewise.vocab.corpus.memory_records import MemoryTable
-from gatewise.vocab.errors import ArgumentError
+from gatewise.vocab.errors import ArgumentError, CorpusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,6 +108,8 @@ def prepare(
 ) -> tuple[Config, Corpora]:
     """The settings and the corpora of a run."""
     run_config = of_settings(named_teacher(settings), None if config is None else Path(config))
+    if names := _named_numbers(labels, run_config):
+        run_config = run_config.changed("corpus", label_column=",".join(names))
     columns = run_config.corpus.columns()
     train = source_of(texts, labels, columns, "training rows")
     if labels is not None and isinstance(train, MemoryTable):
@@ -136,6 +144,20 @@ def named_teacher(settings: "Mapping[str, object]") -> "Mapping[str, object]":
         return settings
     is_endpoint = is_url(os.fspath(teacher))
     return {**settings, "teacher": {"url": teacher} if is_endpoint else {"folders": [teacher]}}
+
+
+def _named_numbers(labels: object, config: Config) -> tuple[str, ...]:
+    """The names of several numbers that a table beside the texts gives, and the settings do not."""
+    if config.corpus.task != "regression" or config.corpus.label_column is not None:
+        return ()
+    names = names_of_numbers(labels)
+    for name in names:
+        if "," in name or name != name.strip():
+            raise CorpusError(
+                f"labels: expected columns whose names have no comma and no space at an end, "
+                f"received {name!r}: rename it"
+            )
+    return names
 
 
 def _is_soft(source: MemoryTable) -> bool:

@@ -72,6 +72,10 @@ def test_rows_without_a_number_are_left_out_and_missing_observations_stay():
         (([np.zeros(9), np.zeros(3)], 5), r"values\[1\]: expected a series of 6.*received 3"),
         (([np.zeros(9), np.zeros((9, 2))], 2), r"series of as many features each.*\(9, 2\)"),
         ((None, 2), "values: expected a series.*an array of 0 dimensions"),
+        ((np.zeros(9), True), "steps: expected a whole number from 1, received True"),
+        (([10**400] * 9, 2), "values: expected numbers of one shape: int too large"),
+        ((np.zeros(9) + 1j, 2), "values: expected numbers of one shape: received complex128"),
+        ((pd.date_range("2020", periods=9), 2), "numbers of one shape: received datetime64"),
         (([], 2), "values: expected a series of 3 observations or more.*received 0"),
         ((np.zeros((2, 2, 2)), 1), "an array of 3 dimensions"),
         ((["a", "b", "c"], 1), "values: expected numbers of one shape: could not convert"),
@@ -102,11 +106,19 @@ def test_arguments_that_do_not_fit_are_refused():
             windows(series, 3, **options)
 
 
+def test_masked_observations_are_missing_and_a_column_of_one_number_is_a_series():
+    masked = np.ma.masked_array(np.arange(9.0), np.arange(9) == 4)
+    rows = windows(masked.reshape(-1, 1), 2).train
+    assert rows.sequences.shape == (6, 2, 1)
+    assert rows.values.tolist() == [2, 3, 5, 6, 7, 8]
+    assert np.isnan(rows.sequences).sum() == 2
+
+
 def test_several_series_have_a_target_each():
     several = [np.zeros((9, 2)), np.zeros((8, 2))]
     for target, message in (
-        (0.5, "expected a list of one for each of 2 series, received 0.5"),
-        ("price", "expected a list of one for each of 2 series, received 'price'"),
+        (0.5, "expected a list of one for each of 2 series, received a value of type float"),
+        ("price", "expected a list of one for each of 2 series, received a value of type str"),
         ([np.zeros(9)], "expected a list of one for each of 2 series, received 1"),
         ([np.zeros(9), np.zeros(9)], "expected a series of 8 numbers"),
     ):

@@ -12,10 +12,13 @@ import pytest
 import gatewise as package
 from gatewise.service.model.classifier import Classifier
 from gatewise.sklearn import TextRegressor
+from gatewise.sources import source_of
+from gatewise.train_model import prepare
 from gatewise.training.mobile.mobile_export import export_mobile
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import read_rows
+from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.encoding import pad
 
 NAMES = ("rating", "length")
@@ -210,3 +213,25 @@ def test_an_estimator_predicts_a_matrix(test_rows):
     assert fitted.predict(texts[150:]).shape == (50, 2)
     assert fitted.score(texts[150:], truth[150:]) > 0.2
     assert fitted.model_.classes_ == ["value_1", "value_2"]
+
+
+def test_numbers_in_a_table_are_those_of_their_names_wherever_they_stand():
+    numbers = pd.DataFrame({"price": [1.5, 2.5], "age": [2, 3]})
+    turned = numbers[["age", "price"]]
+    expected = {"text": ["a", "b"], "price": [1.5, 2.5], "age": [2, 3]}
+    settings = {"task": "regression"}
+    config, corpora = prepare(["a", "b"], numbers, (["a", "b"], turned), None, settings)
+    assert config.corpus.label_column == "price,age"
+    assert corpora.train.values == corpora.validation.values == expected
+    of_model = Columns(task="regression", names=("price", "age"))
+    table = source_of(["a", "b"], turned, of_model, "rows")
+    assert table.values["value"] == [[1.5, 2], [2.5, 3]]
+    with pytest.raises(CorpusError, match="columns called price, age, received price, weight"):
+        source_of(["a", "b"], numbers.rename(columns={"age": "weight"}), of_model, "rows")
+    for names, reason in (
+        (["price", "price"], "received two of one"),
+        (["price,age", "price"], "no comma and no space at an end, received 'price,age'"),
+        (["text", "price"], "another name than 'text'"),
+    ):
+        with pytest.raises(CorpusError, match=reason):
+            prepare(["a", "b"], numbers.set_axis(names, axis=1), None, None, settings)

@@ -211,9 +211,11 @@ def read(
         share, fold = config.corpus.validation_share, config.corpus.fold
         held_out = split(keys, share, config.training.seed, fold)
         if not held_out.any():
+            of_numbers = columns.task == "regression"
+            of_label, received = ("", "") if of_numbers else ("labels with ", " row of each")
             raise CorpusError(
-                f"{corpora.train}: expected labels with two rows or more, one of which can be held "
-                "out for validation; received one row of each: name a validation corpus",
+                f"{corpora.train}: expected {of_label}two rows or more, one of which can be held "
+                f"out for validation; received one{received}: name a validation corpus",
                 option="validation",
             )
         train, validation = train.only(~held_out), train.only(held_out)

@@ -127,7 +127,12 @@ def numbers_of(
                 named = "" if is_one and len(columns) == 1 else place + of_list
                 return record.bad(f"{named}the number is missing")
             number = _number(item)
-            if number is None or abs(number) > _MAX_NUMBER:
+            if number is not None and abs(number) > _MAX_NUMBER:
+                return record.bad(
+                    f"{place}{of_list}expected a number of at most {_MAX_NUMBER:g} in size, "
+                    f"received {_printable(item)}: give it in another unit"
+                )
+            if number is None:
                 return record.bad(
                     f"{place}{of_list}expected a finite number such as 3.5, received "
                     f"{_printable(item)}; for labels, set corpus.label_column={column} and "

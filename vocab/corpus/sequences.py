@@ -149,7 +149,14 @@ def _depth(value: object) -> int:
     """How deep the lists of numbers are: 0 of a number, 1 of a vector, 2 of several."""
     if not isinstance(value, list | tuple):
         return 0
-    return 2 if any(isinstance(each, list | tuple | np.ndarray) for each in value) else 1
+    return 2 if any(map(_is_vector, value)) else 1
+
+
+def _is_vector(step: object) -> bool:
+    """Whether the numbers of a step are in a list, or an array or a column of whatever library."""
+    if isinstance(step, list | tuple | np.ndarray):
+        return True
+    return hasattr(step, "__array__") and np.ndim(step) > 0
 
 
 def _parsed(text: str) -> object:
@@ -168,9 +175,9 @@ def _of_list(value: object) -> NDArray[np.float64]:
             "sequences has a list for each"
         )
     vectors = [
-        step.tolist() if isinstance(step, np.ndarray) else step
+        step.tolist() if isinstance(step, np.ndarray) else list(step)
         for step in value
-        if isinstance(step, list | tuple | np.ndarray)
+        if _is_vector(step)
     ]
     if vectors and len(vectors) < len(value):
         raise SequenceError("expected numbers alone or vectors alone, received some of both")
@@ -201,7 +208,7 @@ def _steps(features: int) -> str:
 
 def _shown(value: object) -> str:
     try:
-        text = repr(value)
+        text = " ".join(repr(value).split())
     except (RecursionError, ValueError):  # a list too deep, or an integer too long, to print
         text = f"a value of type {type(value).__name__}"
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -156,6 +156,7 @@ def test_columns_of_numbers_that_are_missing_or_named_twice_are_refused(tmp_path
         ([1, None], "column 'values': number 2 of 2: the number is missing"),
         ([1, "x"], "column 'values': number 2 of 2: expected a finite number such as 3.5"),
         ([1, float("nan")], "column 'values': number 2 of 2: expected a finite number"),
+        ([1, 2e30], r"column 'values': number 2 of 2: expected a number of at most 1e\+30"),
         ([1], "column 'values': expected 2 in every row, received a list of 1"),
         ([1, 2, 3], "column 'values': expected 2 in every row, received a list of 3"),
         ([], "column 'values': expected 2 in every row, received a list of 0"),

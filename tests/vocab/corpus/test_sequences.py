@@ -4,13 +4,14 @@ import math
 from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, CountBadRows, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import open_corpus, read_rows
-from gatewise.vocab.corpus.sequences import as_json, as_numbers, as_sequences
+from gatewise.vocab.corpus.sequences import as_json, as_numbers, as_sequences, as_steps
 from gatewise.vocab.errors import CorpusError, SequenceError
 
 GOOD = {
@@ -169,3 +170,13 @@ def test_the_first_row_sets_the_width_and_bad_rows_are_named(tmp_path):
     assert (bad.count, bad.first.location.line) == (3, 1)
     with pytest.raises(CorpusError, match="holds no rows"):
         list(open_corpus(path).rows(CountBadRows(), features=3))
+
+
+def test_a_step_may_be_a_column_of_a_data_frame():
+    frame = pd.DataFrame({"x": [1.0, np.nan], "y": [2.0, 3.0]})
+    steps = [step for _, step in frame.iterrows()]
+    np.testing.assert_array_equal(as_numbers(steps), frame.to_numpy(np.float32))
+    np.testing.assert_array_equal(as_steps(steps[0], 2), [[1, 2]])
+    with pytest.raises(SequenceError) as caught:
+        as_numbers(pa.schema([("x", pa.int8()), ("y", pa.int8())]))
+    assert "\n" not in str(caught.value)
