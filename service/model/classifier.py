@@ -122,9 +122,9 @@ class Classifier:
             if path is None or path.has_kernel:
                 return None
             contents = recurrent_part(loaded.model)
+            return open_session(contents, loaded.model_file, self._threads), path
         except (ModelFolderError, NetworkError):
             return None
-        return open_session(contents, loaded.model_file, self._threads), path
 
     @property
     def score_function(self) -> ScoreFunction:
