@@ -33,15 +33,20 @@ class Cascade:
 
     Args:
         artifact: The model.
+        path: Its linear path; None if it has none by itself.
         network: The logits of texts by the whole network.
 
     Raises:
         ArgumentError: The model has no cascade.
     """
 
-    def __init__(self, artifact: Artifact, network: Callable[[Ragged], PaddedLogits]) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        path: LinearPath | None,
+        network: Callable[[Ragged], PaddedLogits],
+    ) -> None:
         settings = artifact.config.gatewise.cascade
-        path = LinearPath.of(artifact) if settings and artifact.precision == "fp32" else None
         if settings is None or path is None:
             raise ArgumentError(f"cascade: {_obstacle(artifact)}", option="cascade")
         self._settings, self._path, self._network = settings, path, network

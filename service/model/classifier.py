@@ -99,14 +99,19 @@ class Classifier:
         """Counts the tokens of encoded texts that are in the vocabulary, or missing numbers."""
         return self.encoding.counter()
 
-    @cached_property
+    @property
     def cascade(self) -> Cascade:
-        """The cascade of the model.
+        """The cascade of the model; not kept, for it holds the model.
 
         Raises:
             ArgumentError: It has none.
         """
-        return Cascade(self.artifact, self.padded_logits)
+        return Cascade(self.artifact, self._linear_path, self.padded_logits)
+
+    @cached_property
+    def _linear_path(self) -> LinearPath | None:
+        """The linear path by itself; None if there is none, or if weights are not in fp32."""
+        return LinearPath.of(self.artifact) if self.artifact.precision == "fp32" else None
 
     @cached_property
     def _paths(self) -> tuple[InferenceSession, LinearPath] | None:
@@ -118,13 +123,13 @@ class Classifier:
         """
         loaded = self.artifact
         try:
-            path = LinearPath.of(loaded) if loaded.precision == "fp32" else None
+            path = self._linear_path
             if path is None or path.has_kernel:
                 return None
             contents = recurrent_part(loaded.model)
+            return open_session(contents, loaded.model_file, self._threads), path
         except (ModelFolderError, NetworkError):
             return None
-        return open_session(contents, loaded.model_file, self._threads), path
 
     @property
     def score_function(self) -> ScoreFunction:

@@ -41,6 +41,10 @@ MULTIPLIERS = (
 _MAX_TEXTS, _MAX_TOKENS = 512, 2**14
 """Texts and tokens that are summed at once, padding included: what the processor's caches hold."""
 
+_WEIGHTS = ("ngrams.weight", "ngrams.idf", "ngrams.kernel")
+_PRUNED = ("ngrams.kept", "tokens.old")
+"""The path's weights, and what a pruned network finds their rows by."""
+
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
 
@@ -75,16 +79,18 @@ class LinearPath:
         network = loaded.config.gatewise.network
         if not network.ngrams:
             return None
-        names = ("ngrams.weight", "ngrams.idf", "ngrams.kernel")
-        weights = read_weights(loaded.model, names)
+        weights = read_weights(loaded.model, (*_WEIGHTS, *_PRUNED))
         rows = loaded.config.vocab_size + sum(n > 1 for n in network.ngrams) * network.buckets
-        table, idf = (weights.get(name, np.empty(0)) for name in names[:2])
-        width = len(weights["ngrams.kernel"]) if "ngrams.kernel" in weights else len(loaded.labels)
+        kernel, classes = weights.get("ngrams.kernel"), len(loaded.labels)
+        width = classes if kernel is None else (*kernel.shape, classes)[0]
+        shapes = {"ngrams.weight": (rows, width), "ngrams.idf": (rows,)}
+        if kernel is not None:
+            shapes["ngrams.kernel"] = (width, classes)
         if (
             sorted(set(network.ngrams)) != list(network.ngrams)
             or not 1 <= network.ngrams[0] <= network.ngrams[-1] <= len(MULTIPLIERS)
-            or table.shape != (rows, width)
-            or idf.shape != (rows,)
+            or {name: each.shape for name, each in weights.items()} != shapes
+            or any(each.dtype != np.float32 for each in weights.values())
             or rows >= 2**31
         ):
             raise ModelFolderError(

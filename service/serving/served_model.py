@@ -20,6 +20,7 @@ from gatewise.service.serving.batching import (
     QueueFullError,
     Scored,
 )
+from gatewise.vocab.tokenizer.encoding import Ragged
 
 _TICK = 0.05
 """Seconds between two checks of the pending requests: a timer for each would cost more."""
@@ -58,6 +59,7 @@ class ServedModel:
         self.classifier = classifier
         self.capacity = capacity
         self._observer = observer
+        self._cascade = cascade
         self._pending: deque[_PendingRequest] = deque()
         self._batcher = Batcher(
             classifier, capacity, done=_hand_over, observer=observer, cascade=cascade
@@ -83,7 +85,10 @@ class ServedModel:
         samples = self.classifier.encoding.samples()
         # The first run of a shape is slower than the others.
         for texts in (samples[:1], samples):
-            self.classifier.scores(self.classifier.encode(texts))
+            encoded = self.classifier.encode(texts)
+            self.classifier.scores(encoded)
+            if self._cascade:  # which leaves texts to the network as it reads many
+                self.classifier.scores(Ragged.of(encoded))
 
     def check(self) -> None:
         """Checks its health by a text that no metric counts."""

@@ -8,6 +8,7 @@ tokenizer sees each word once.
 import json
 import re
 import string
+from array import array
 from collections.abc import Sequence
 from itertools import chain, groupby
 from typing import Self
@@ -39,7 +40,8 @@ class KnownWords:
         steps = json.loads(tokenizer.normalizer.__getstate__())["normalizers"]
         self._tokenizer = tokenizer
         self._has_lower_case = any(step["type"] == "Lowercase" for step in steps)
-        self._known: dict[str, list[int]] = {}
+        # An array of ids takes a sixth of a list's memory: a line of Chinese is a word.
+        self._known: dict[str, array[int]] = {}
         self._single: dict[str, int] = {}  # the known words that are one id
 
     @classmethod
@@ -70,7 +72,8 @@ class KnownWords:
         if len(known) + len(new) > _MAX_WORDS:
             # Later calls begin with none; this one, and others that run, keep what they know.
             self._known, self._single = {}, {}
-        known.update(zip(new, self._ids(new, add_special_tokens=False), strict=True))
+        ids = (array("i", each) for each in self._ids(new, add_special_tokens=False))
+        known.update(zip(new, ids, strict=True))
         single.update((word, known[word][0]) for word in new if len(known[word]) == 1)
         for place, words in unknown.items():
             encoded[place] = [CLS_ID, *chain.from_iterable(map(known.__getitem__, words))]

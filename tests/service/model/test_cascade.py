@@ -1,7 +1,9 @@
 """The cascade: the linear path or the network scores a row, whatever rows are beside it."""
 
 import csv
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -23,6 +25,21 @@ def test_sure_rows_are_the_linear_path_s_and_others_the_network_s(cascading):
     each = [cascade.probabilities(classifier.encode_together([text]))[0] for text in texts]
     np.testing.assert_array_equal(each, expected)
     assert cascade.probabilities(classifier.encode_together([])).shape == (0, expected.shape[1])
+
+
+def test_a_model_with_one_is_freed_without_looking_for_garbage(cascading):
+    # The service never looks through what exists at its start, to which a reload puts an end.
+    classifier = Classifier.load(cascading.folder)
+    cascade = classifier.cascade
+    cascade.probabilities(classifier.encode_together(cascading.texts))
+    freed = weakref.ref(classifier)
+    gc.collect()
+    gc.disable()
+    try:
+        del classifier, cascade
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_it_scores_files_and_texts(gatewise, cascading, tmp_path):

@@ -121,6 +121,33 @@ def test_the_windows_of_a_text_are_pooled(loaded):
     np.testing.assert_allclose(found, [np.mean(each, axis=0)], atol=1e-4)
 
 
+def half(constants):
+    table = onnx.numpy_helper.to_array(constants["ngrams.weight"]).astype(np.float16)
+    constants["ngrams.weight"].CopyFrom(onnx.numpy_helper.from_array(table, "ngrams.weight"))
+
+
+def renamed(name, other):
+    def change(constants):
+        constants[name].name = other
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        half,
+        renamed("ngrams.idf", "other"),
+        *(renamed("classifier.bias", name) for name in ("ngrams.kernel", "ngrams.kept")),
+    ],
+)
+def test_weights_of_another_kind_are_refused(loaded, change):
+    model = onnx.load_from_string(loaded.model)
+    change({constant.name: constant for constant in model.graph.initializer})
+    with pytest.raises(ModelFolderError, match="weights of its linear path"):
+        LinearPath.of(replace(loaded, model=model.SerializeToString()))
+
+
 @pytest.mark.parametrize("wrong", [{"buckets": 7}, {"ngrams": (2, 1)}, {"ngrams": (9,)}])
 def test_weights_that_the_configuration_does_not_describe_are_refused(loaded, wrong):
     other = replace(loaded, config=changed(loaded, loaded.config.vocab_size, **wrong))
