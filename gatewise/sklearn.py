@@ -44,6 +44,7 @@ def _settings() -> Iterator[tuple[str, str, object]]:
         defaults = field.get_default().model_dump(mode="json")
         for name, default in defaults.items():
             if name not in _NOT_PARAMETERS:
+                # A number would be a setting of its own, beside which `size` has no effect.
                 default = "auto" if name in SIZED else default  # noqa: PLW2901
                 # A default that is shared must not be mutable.
                 default = tuple(default) if isinstance(default, list) else default  # noqa: PLW2901
@@ -222,6 +223,8 @@ class _Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # of no typ
 
 
 class _OfTexts(_Estimator):
+    """`X` is one column of texts."""
+
     def _inputs(self, X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
         return _texts(X)
 
@@ -233,6 +236,8 @@ class _OfTexts(_Estimator):
 
 
 class _OfSequences(_Estimator):
+    """`X` is a sequence of numbers for each row."""
+
     def _inputs(self, X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
         return _sequences(X)
 
@@ -383,11 +388,15 @@ def _own_errors() -> Iterator[None]:
         raise CorpusError(f"y: {first_line(error)}") from None
 
 
+def _require_target(y: Any) -> None:
+    if y is None:
+        raise CorpusError("This estimator requires y to be passed, but the target y is None.")
+
+
 @_own_errors()
 def _numbers(y: Any) -> list[object]:
     """The numbers of the texts; each is checked as in a row of a file."""
-    if y is None:
-        raise CorpusError("This estimator requires y to be passed, but the target y is None.")
+    _require_target(y)
     if is_table(y):
         y = np.array([column_values(y[name]) for name in column_names(y)]).T
     is_rows = isinstance(y, list | tuple) and all(isinstance(row, list | tuple) for row in y)
@@ -400,8 +409,7 @@ def _numbers(y: Any) -> list[object]:
 @_own_errors()
 def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
     """The labels for a training run, the name of each class in it, and the classes."""
-    if y is None:
-        raise CorpusError("This estimator requires y to be passed, but the target y is None.")
+    _require_target(y)
     y = _matrix_of(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
         if y.dtype.kind == "f" and not np.isfinite(y).all():

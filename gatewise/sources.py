@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from gatewise.vocab.corpus.columns import (
     LABEL,
     LABELS,
@@ -71,7 +69,7 @@ def source_of(
             return _table(texts, columns, name)
         raise CorpusError(f"{_EXPECTED_LABELS}; received none")
     column, found = _inputs(texts, columns)
-    _check_labels(labels)
+    labels = _checked_labels(labels)
     if columns.task == "regression" or columns.numbers_in(()):
         of_labels = _number_columns(labels, columns, name)
     else:
@@ -230,15 +228,11 @@ def _label_columns(
     labels: Any, columns: "Columns", rows_name: str, classes: Sequence[str] | None
 ) -> dict[str, list[Any]]:
     """The labels as the columns that a file of such rows would have."""
-    if hasattr(labels, "toarray"):  # a sparse matrix of SciPy
-        labels = labels.toarray()
     single, several = columns.label or LABEL, columns.label or LABELS
     if is_table(labels):
         keys = table_keys(labels, rows_name)
         cells = [column_values(labels[key]) for key in keys.values()]
         return _matrix(list(zip(*cells, strict=True)), list(keys), columns, rows_name)
-    if getattr(labels, "ndim", 1) == 2 and labels.shape[1] == 1:
-        labels = labels.ravel()
     if getattr(labels, "ndim", 1) == 2:
         names = list(classes or map(str, range(labels.shape[1])))
         return _matrix(labels.tolist(), names, columns, rows_name)
@@ -264,13 +258,18 @@ def _label_columns(
     return {several if is_list else single: label_values(values, "labels")}
 
 
-def _check_labels(labels: Any) -> None:
+def _checked_labels(labels: Any) -> Any:
+    """Labels as a table, a list or an array; a matrix of one column as that column."""
     if isinstance(labels, str | bytes):
         raise CorpusError(f"{_EXPECTED_LABELS}; received one string")
     is_set = isinstance(labels, set | frozenset)  # of no order
     is_column = hasattr(labels, "__iter__") and getattr(labels, "ndim", 1) <= 2
     if not is_table(labels) and (is_set or not is_column):
         raise CorpusError(f"{_EXPECTED_LABELS}; received a value of type {type(labels).__name__}")
+    if hasattr(labels, "toarray"):  # a sparse matrix of SciPy
+        labels = labels.toarray()
+    is_column = getattr(labels, "ndim", 1) == 2 and not is_table(labels) and labels.shape[1] == 1
+    return labels.ravel() if is_column else labels
 
 
 def names_of_numbers(labels: object) -> tuple[str, ...]:
@@ -297,10 +296,9 @@ def _number_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str
                 f"received {shown_names(given)}: an array gives them by their places"
             )
         cells = [column_values(labels[keys[name]]) for name in expected or keys]
-        labels = np.array(cells, dtype=object).T
-    if getattr(labels, "ndim", 1) == 2 and labels.shape[1] == 1:
-        labels = labels.ravel()
-    values = labels.tolist() if getattr(labels, "ndim", 1) == 2 else column_values(labels)
+        values = cells[0] if len(cells) == 1 else [list(row) for row in zip(*cells, strict=True)]
+    else:
+        values = labels.tolist() if getattr(labels, "ndim", 1) == 2 else column_values(labels)
     names = columns.numbers_in(())
     if not names:
         return {columns.label or VALUE: values}

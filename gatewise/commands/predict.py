@@ -50,8 +50,8 @@ def predict(
             if cut.truncated:
                 typer.echo(f"gatewise: {truncated.format(len(cut.ids))}", err=True)
             if classifier.task == "regression":
-                numbers = predicted_numbers(classifier.classes_, row[None], classifier.interval)
                 if as_json:
+                    numbers = predicted_numbers(classifier.classes_, row[None], classifier.interval)
                     found = {name: shortest(column[0]) for name, column in numbers.items()}
                     typer.echo(json.dumps({**given, **found}, ensure_ascii=False))
                 else:

@@ -278,8 +278,8 @@ def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
         table.add_row(step.what, f"{step.size:,}", *shown)
     print_plainly(table)
     limit = "" if exported.limit is None else f" of {exported.limit:,}"
-    words = ", tokenizer.json" if exported.tokens else ""
-    parts = f"{exported.parts:,} bytes{limit}: network{words} and config.json"
+    tokenizer = ", tokenizer.json" if exported.tokens else ""
+    parts = f"{exported.parts:,} bytes{limit}: network{tokenizer} and config.json"
     if exported.text_model is not None:
         print_plainly(
             f"an app that gives raw texts carries one file of {exported.text_model:,} bytes{limit}"

@@ -58,7 +58,7 @@ class Cascade:
     def padded_logits(self, encoded: Sequence[Encoded] | Ragged) -> PaddedLogits:
         """The logits as either gives them; those of the linear path are calibrated."""
         texts = encoded if isinstance(encoded, Ragged) else Ragged.of(encoded)
-        logits = self._path.logits(texts) / np.float32(self._settings.temperature)
+        logits = calibrated(self._path.logits(texts), self._settings.temperature)
         best = apply("softmax", logits).max(axis=1, initial=0)
         unsure = ~reached(best, self._settings.threshold)
         if not unsure.any():
@@ -68,9 +68,10 @@ class Cascade:
         return PaddedLogits(logits, network.padding, len(logits) - len(network.values))
 
 
-def linear_probabilities(logits: NDArray[np.float32], temperature: float) -> Probabilities:
-    """The probability of each label by the linear path alone."""
-    return apply("softmax", logits / np.float32(temperature))
+def calibrated(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """The linear path's logits, whose softmax is then its probability of each label."""
+    divided: NDArray[np.float32] = logits / np.float32(temperature)
+    return divided
 
 
 def _obstacle(artifact: Artifact) -> str:

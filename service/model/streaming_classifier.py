@@ -70,7 +70,7 @@ class StreamingClassifier:
     """A loaded model that classifies token by token; safe to call from several threads.
 
     Attributes:
-        artifact: Its folder.
+        artifact: The model.
         encoding: The encoding of its inputs.
         new_input: Makes a new, empty input that arrives in pieces.
         start: The state of the network before the first token.

@@ -177,8 +177,8 @@ class NumberColumns:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
-        none = np.empty((0, len(self.numbers)), dtype=np.float32)
-        return tuple(predicted_numbers(self.numbers, none, self.interval))
+        no_rows = np.empty((0, len(self.numbers)), dtype=np.float32)
+        return tuple(predicted_numbers(self.numbers, no_rows, self.interval))
 
     @property
     def fields(self) -> tuple[pa.Field, ...]:

@@ -293,10 +293,15 @@ def test_labels_in_a_frame_are_converted_whatever_their_column_is_called():
     assert source_of(frame, None, Columns(), "training rows").values["value"] == [1.0, None, 3.0]
 
 
-@pytest.mark.parametrize("kind", ["matrix", "lists", "table"])
+@pytest.mark.parametrize("kind", ["matrix", "sparse", "lists", "table"])
 def test_a_matrix_of_numbers_has_the_columns_that_are_named(kind):
     numbers = [[1.5, 2.0], [3.0, 4.0]]
-    given = {"matrix": np.array(numbers), "lists": numbers, "table": pd.DataFrame(numbers)}[kind]
+    given = {
+        "matrix": np.array(numbers),
+        "sparse": csr_matrix(numbers),
+        "lists": numbers,
+        "table": pd.DataFrame(numbers),
+    }[kind]
     named = source_of(["a", "b"], given, Columns(label="price,age"), "training rows")
     assert {name: list(named.values[name]) for name in ("price", "age")} == {
         "price": [1.5, 3.0],

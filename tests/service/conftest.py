@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
-from gatewise.service.model.cascade import linear_probabilities
+from gatewise.service.model.cascade import calibrated
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.linear_path import LinearPath
 from gatewise.service.model.model_documents import CascadeSettings
@@ -26,6 +26,7 @@ from gatewise.service.model.model_folder import (
     seal_model_folder,
     write_json,
 )
+from gatewise.service.model.scores import apply
 from gatewise.service.serving import server
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.listen_socket import listen, url
@@ -68,7 +69,7 @@ def cascading(classifier, folder_with):
     ]
     encoded, temperature = classifier.encode_together(texts), 0.8
     path = LinearPath.of(classifier.artifact)
-    linear = linear_probabilities(path.logits(encoded), temperature)
+    linear = apply("softmax", calibrated(path.logits(encoded), temperature))
     best = linear.max(axis=1)
     # The probability that two of the texts reach: as many decimals as a 64-bit number has.
     threshold = float(np.sort(best)[-2])

@@ -148,8 +148,8 @@ def with_pieces(config: Config, rows: Rows) -> Config:
 def with_ngrams(config: Config, rows: Rows) -> Config:
     """Resolves `network.ngrams` for sentences that are read as characters.
 
-    Where rows are few, many words are unknown, and yet the known ones tell most: five or six
-    characters stand for a word. Names, and scripts without spaces, need the shorter lengths.
+    Where rows are few, many words are unknown, though words are the best evidence: n-grams of five
+    or six characters stand for them. Names, and scripts without spaces, need the shorter lengths.
 
     Args:
         config: The run's settings, `tokens.unit` and `training.linear_path` resolved.

@@ -45,9 +45,8 @@ class ValueScale:
         first = next(stream)
         values = values_of(chain([first], stream))
         # Each by itself: a mean of rows of a matrix would be rounded in another way.
-        scale = cls(
-            *(np.array([each(column) for column in values.T]) for each in (np.mean, np.std))
-        )
+        means, deviations = zip(*((each.mean(), each.std()) for each in values.T), strict=True)
+        scale = cls(np.array(means), np.array(deviations))
         for name, mean, deviation in zip(first.labels, scale.mean, scale.deviation, strict=True):
             place = f"training rows: {name}" if len(first.labels) > 1 else "training rows"
             # Rounding alone gives equal numbers a deviation near zero.

@@ -27,7 +27,7 @@ from sklearn.svm import LinearSVC
 from gatewise.training.data.encoded_corpus import EncodedSplit
 from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.data.value_scale import values_of
-from gatewise.training.evaluation.regression import RegressionReport, without_targets
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.sequences import as_numbers
 
@@ -144,7 +144,8 @@ class NumberBaselines:
 
     def as_dict(self) -> dict[str, object]:
         """The baselines as a JSON object."""
-        return asdict(self, dict_factory=without_targets)
+        linear = self.linear and self.linear.as_dict()
+        return {**asdict(self), "mean": self.mean.as_dict(), "linear": linear}
 
 
 def measure_numbers(

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewise.service.model.cascade import linear_probabilities
+from gatewise.service.model.cascade import calibrated
 from gatewise.service.model.model_documents import CascadeSettings
-from gatewise.service.model.scores import reached
+from gatewise.service.model.scores import apply, reached
 from gatewise.training.evaluation.share_interval import wilson
 
 MIN_AGREEMENT = 0.995
@@ -68,7 +68,7 @@ def choose(
         reject: The probability that the best label must reach for a row to have a label.
     """
     rows = len(linear)
-    probabilities = linear_probabilities(linear, temperature)
+    probabilities = apply("softmax", calibrated(linear, temperature))
     sure = probabilities.max(axis=1)
     best, expected = (_labels(each, reject) for each in (probabilities, network))
     truth = np.pad(truth, [(0, 0), (0, 1)])  # the last column is that of no label

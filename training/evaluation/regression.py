@@ -135,19 +135,12 @@ class RegressionReport:
 
     def as_dict(self) -> dict[str, object]:
         """The report as a JSON object."""
-        found: dict[str, object] = {
-            name: value
-            for name, value in asdict(self).items()
-            if value is not None and name != "targets"
-        }
-        if self.targets:
-            found["targets"] = {name: each.as_dict() for name, each in self.targets.items()}
-        return found
+        return asdict(self, dict_factory=_without_none)
 
 
-def without_targets(items: Iterable[tuple[str, object]]) -> dict[str, object]:
-    """A `dict_factory` of `asdict`: reports on a single number have no key `targets`."""
-    return {name: value for name, value in items if name != "targets" or value is not None}
+def _without_none(items: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """A `dict_factory` of `asdict` that leaves out what is None."""
+    return {name: value for name, value in items if value is not None}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
@@ -220,12 +213,8 @@ class ResidualAnalysis(ReadTexts):
         """The analysis as a JSON object."""
         points = [*self.points.values()]
         return {
-            **asdict(self),
+            **asdict(self, dict_factory=_without_none),
             "points": self.points if len(points) > 1 else points[0],
-            "misses": [
-                {name: value for name, value in asdict(miss).items() if value is not None}
-                for miss in self.misses
-            ],
             # A count for every length would be as long as the longest text.
             "lengths": [asdict(found) for found in self.length_bins()],
         }

@@ -106,10 +106,10 @@ def _readme(loaded: Artifact, export: Mapping[str, Any], *, with_text: bool) -> 
         text_file = loaded.folder.name_of(loaded.folder.text_model)
         text_row = f"| `{text_file}` | texts in, labels and scores out; needs no other file |\n"
     kind, given, read = "Text", "token ids", "texts with the ids and scores"
-    words, limit = "| `tokenizer.json` | the tokenizer |\n", "tokens"
+    tokenizer_row, limit = "| `tokenizer.json` | the tokenizer |\n", "tokens"
     if loaded.dictionary is None:
         kind, given, read = "Sequence", "the numbers of sequences", "sequences with the scores"
-        words, limit = "", "steps"
+        tokenizer_row, limit = "", "steps"
     return f"""---
 library_name: gatewise
 pipeline_tag: text-classification
@@ -126,7 +126,7 @@ Labels: {label_list(loaded.labels.names)}.
 {text_row}| `{model}` | the network for onnxruntime, {given} in, logits out |
 | `{ort}` | the same in ORT format, for builds of onnxruntime that do not read ONNX |
 | `required_operators.config` | the operators that a reduced build of onnxruntime needs |
-{words}| `config.json` | the labels in their order, and the maximum number of {limit} |
+{tokenizer_row}| `config.json` | the labels in their order, and the maximum number of {limit} |
 | `test_vectors.json` | {read} that a port must give |
 | `examples/` | programs in Python, JavaScript, Kotlin and Swift |
 | `metrics.json`, `manifest.json` | how the model was made, and the SHA-256 of every file |
@@ -140,8 +140,8 @@ Labels: {label_list(loaded.labels.names)}.
 
 
 def _carried(export: Mapping[str, Any], loaded: Artifact) -> str:
-    words = "" if loaded.dictionary is None else ", the tokenizer"
-    parts = f"{export['parts']:,} bytes: the network in ONNX{words} and `config.json`."
+    tokenizer = "" if loaded.dictionary is None else ", the tokenizer"
+    parts = f"{export['parts']:,} bytes: the network in ONNX{tokenizer} and `config.json`."
     if export["text_model"] is None:
         return f"Besides onnxruntime, an app carries {parts}"
     return (

@@ -18,8 +18,6 @@ FIRST_KERNEL = "recurrent_0.W"
 NGRAMS = "ngrams.weight"
 IDF = "ngrams.idf"
 NGRAM_KERNEL = "ngrams.kernel"
-MEAN = "standardization.mean"
-DEVIATION = "standardization.deviation"
 
 Weights = NDArray[np.float32]
 

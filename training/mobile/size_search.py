@@ -220,13 +220,13 @@ class _PruningSearch:
 
 
 def _too_large(smallest: Variant, limit: int) -> SizeError:
-    words = (
+    others = (
         " or layers" if smallest.artifact.dictionary is None else ", layers or tokens.vocab_size"
     )
     return SizeError(
         f"expected a model of at most {limit:,} bytes, but the smallest variant of this one has "
         f"{smallest.size:,}: allow a larger size, or train a smaller one with fewer "
-        f"network.units{words}",
+        f"network.units{others}",
         option="max_size",
     )
 

@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.training.mobile.onnx_parts import DEVIATION, MEAN, OnnxParts
+from gatewise.training.mobile.onnx_parts import OnnxParts
+from gatewise.training.onnx_export.graph_builder import DEVIATION, MEAN
 from gatewise.vocab.corpus.sequences import as_json
 from gatewise.vocab.tokenizer.encoding import Encoded
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
@@ -63,7 +64,7 @@ def vectors_of(classifier: Classifier) -> dict[str, Any]:
 def _document(
     classifier: Classifier, inputs: list[tuple[dict[str, Any], Encoded]]
 ) -> dict[str, Any]:
-    """The document of inputs, each as it shows it and as the network reads it."""
+    """The document of inputs, each as the document shows it and as the network reads it."""
     scores = classifier.probabilities([encoded for _, encoded in inputs])
     return {
         "labels": classifier.classes_,

@@ -22,6 +22,9 @@ from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK, INPUT_IDS, INPUT_V
 OLDEST_ONNXRUNTIME = "1.15.0"
 """The oldest onnxruntime known to load the exported models; the tests run with it."""
 
+MEAN, DEVIATION = "standardization.mean", "standardization.deviation"
+"""The weights that standardize sequences of numbers."""
+
 Array = NDArray[np.generic]
 
 

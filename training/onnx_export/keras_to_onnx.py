@@ -30,7 +30,7 @@ from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
 from gatewise.training.network.layers import Standardization
 from gatewise.training.network.ngrams import NgramLogits
 from gatewise.training.network.shape import NgramTable
-from gatewise.training.onnx_export.graph_builder import Array, Graph
+from gatewise.training.onnx_export.graph_builder import DEVIATION, MEAN, Array, Graph
 from gatewise.training.onnx_export.pooling import pool
 from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK
 
@@ -89,11 +89,10 @@ def operators(*models: onnx.ModelProto) -> tuple[str, ...]:
 
 def standardized(graph: Graph, numbers: str, scale: FeatureScale) -> str:
     """Numbers, whose last axis is the features, as `Standardization` gives them."""
-    distances = graph.add("Sub", numbers, graph.constant("standardization.mean", scale.mean))
-    deviation = graph.constant("standardization.deviation", scale.deviation)
-    standardized = graph.add("Div", distances, deviation)
+    distances = graph.add("Sub", numbers, graph.constant(MEAN, scale.mean))
+    quotients = graph.add("Div", distances, graph.constant(DEVIATION, scale.deviation))
     is_known = graph.add("Equal", numbers, numbers)
-    return graph.add("Where", is_known, standardized, graph.constant("zero", 0.0))
+    return graph.add("Where", is_known, quotients, graph.constant("zero", 0.0))
 
 
 def _embedded(graph: Graph, model: keras.Model, config: NetworkConfig, ids: str) -> str:

@@ -25,7 +25,13 @@ from gatewise.service.model.onnx_validation.onnx_parser import BATCH
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.data.feature_scale import FeatureScale
 from gatewise.training.network.shape import NgramTable
-from gatewise.training.onnx_export.graph_builder import Array, CarriedState, Graph
+from gatewise.training.onnx_export.graph_builder import (
+    DEVIATION,
+    MEAN,
+    Array,
+    CarriedState,
+    Graph,
+)
 from gatewise.training.onnx_export.keras_to_onnx import OPERATORS, identity, standardized
 from gatewise.vocab.tokenizer.encoding import INPUT_IDS, INPUT_VALUES
 
@@ -73,10 +79,11 @@ class _StepBuilder:
     @property
     def scale(self) -> FeatureScale | None:
         """How numbers are standardized; None for texts."""
-        names = "standardization.mean", "standardization.deviation"
-        if names[0] not in self.constants:
+        if MEAN not in self.constants:
             return None
-        return FeatureScale(*(np.asarray(self.constants[name], np.float32) for name in names))
+        return FeatureScale(
+            *(np.asarray(self.constants[name], np.float32) for name in (MEAN, DEVIATION))
+        )
 
     def constant(self, name: str) -> str:
         """Copies a constant of the exported network."""

@@ -176,10 +176,11 @@ def _regression_card(run: RunMetrics, labels: Labels, config: Config) -> str:
             f"an RMSE of {found.mean.rmse:.4g};\na ridge regression on TF-IDF features {ridge}.\n"
         )
     several = len(labels) > 1
-    if several and isinstance(report, RegressionReport):
+    evaluated = run.test or run.validation
+    if several and isinstance(evaluated, RegressionReport):
         baselines += (
-            f"\nThe model has {report.rmse:.4g}: the RMSE of all numbers together is in standard "
-            "deviations of each.\n"
+            f"\nThe model has {evaluated.rmse:.4g}: the RMSE of all numbers together is in "
+            "standard deviations of each.\n"
         )
     output = "the number itself; `gatewise.interval` in `config.json` is\nthe interval around it"
     if several:

@@ -113,15 +113,15 @@ class Corpus:
         if known is not None and out_of_scope is not None:
             known |= {out_of_scope}
         read = self._sequences(features) if self.columns.input == "sequence" else self._text
-        labels_of: _RowOf
+        row_of: _RowOf
         if self.columns.labels:
-            labels_of = _soft_row
+            row_of = _soft_row
         elif self.columns.task == "regression":
-            labels_of = self._numbers(None if known_labels is None else tuple(known_labels))
+            row_of = self._numbers(None if known_labels is None else tuple(known_labels))
         else:
             hard_row = _single_row if self.columns.task == "single_label" else _multi_row
-            labels_of = partial(hard_row, known=known, accept_unknown=accept_unknown)
-        rows = bad_rows.keep(_rows(self.records, self.columns, read, labels_of))
+            row_of = partial(hard_row, known=known, accept_unknown=accept_unknown)
+        rows = bad_rows.keep(_rows(self.records, self.columns, read, row_of))
         if out_of_scope is not None:
             rows = (
                 replace(row, labels=()) if row.labels == (out_of_scope,) else row for row in rows
@@ -347,9 +347,9 @@ def _rows(
     records: RecordStream | MemoryRecords,
     columns: FoundColumns,
     read: Callable[[Record], str | BadRow],
-    labels_of: "_RowOf",
+    row_of: "_RowOf",
 ) -> Iterator[Row | BadRow]:
-    without_weight = with_weight = 0
+    any_zero = any_used = False
     for table in records.tables:
         names = table.class_names.get(columns.label)
         for item in table.records():
@@ -363,15 +363,15 @@ def _rows(
             if isinstance(weight, BadRow):
                 yield weight
             elif weight == 0:
-                without_weight += 1
+                any_zero = True
             else:
-                with_weight += 1
+                any_used = True
                 text = read(record)
-                row = text if isinstance(text, BadRow) else labels_of(record, text, columns)
+                row = text if isinstance(text, BadRow) else row_of(record, text, columns)
                 if weight != 1 and isinstance(row, Row):
                     row = replace(row, weight=weight)
                 yield row
-    if without_weight and not with_weight:
+    if any_zero and not any_used:
         raise CorpusError(
             f"{records.path}: column {columns.weight!r}: expected a weight above zero for some of "
             "the rows, received zeros",

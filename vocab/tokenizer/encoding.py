@@ -281,7 +281,7 @@ class Encoder:
         )
 
     def _all_ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """All ids of each text, or of a part that has the same as far as they are read.
+        """The ids of each text, not truncated; of a long text, those of the part that can be read.
 
         The tokenizer's own truncation is not used: it builds an object for every part it cuts off,
         and drops ids that JavaScript runtimes keep.

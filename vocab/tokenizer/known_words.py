@@ -107,7 +107,7 @@ def _ascii_words(text: str) -> list[str]:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a text is without ASCII that is dropped and without special tokens."""
+    """Whether a text has no ASCII character that the normalizer drops, and no special token."""
     if not text.isprintable() and _DROPPED.search(text):
         return False
     return not any(token in text for token in SPECIAL_TOKENS)

@@ -93,10 +93,10 @@ export class FolderModel {
   }
 
   /** The tokens or steps that the model reads of an input. */
-  #cut(items, most) {
-    if (items.length <= most) return items;
-    const last = { head: 0, tail: most, both: Math.floor(most / 2) }[this.#tokens.keep];
-    return [...items.slice(0, most - last), ...items.slice(items.length - last)];
+  #cut(items, max) {
+    if (items.length <= max) return items;
+    const last = { head: 0, tail: max, both: Math.floor(max / 2) }[this.#tokens.keep];
+    return [...items.slice(0, max - last), ...items.slice(items.length - last)];
   }
 
   /**

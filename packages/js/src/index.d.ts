@@ -52,7 +52,8 @@ export class Classifier {
    * Classifies a text; each text of an array gets the answer that it gets alone.
    *
    * A text that the model rejects has the label of rejected texts first. A model that predicts
-   * numbers gives the label `value` and the number as its score.
+   * a number gives the label `value` with the number as its score, one of several numbers the name
+   * of each.
    *
    * @throws {EmptyTextError} A text has no token.
    */

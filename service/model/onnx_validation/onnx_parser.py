@@ -23,7 +23,7 @@ from gatewise.service.model.onnx_validation.protobuf_reader import (
     Message,
     MessageSchema,
     ProtobufError,
-    encoded,
+    encode_field,
 )
 from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK, INPUT_IDS, INPUT_VALUES
 
@@ -217,9 +217,10 @@ def read_weights(contents: bytes, names: Container[str]) -> dict[str, NDArray[An
 
 
 def recurrent_part(contents: bytes) -> bytes:
-    """The network without its linear path; it was parsed before.
+    """The network without its linear path: the logits of the recurrent layers, by the same nodes.
 
-    Its logits are those of the recurrent layers alone, by the same nodes.
+    Args:
+        contents: A network that `parse_network` accepts.
 
     Raises:
         NetworkError: It has no output layer, or several.
@@ -246,14 +247,22 @@ def recurrent_part(contents: bytes) -> bytes:
         "output": graph.list("output"),
     }
     numbers = {field.name: number for number, field in _GRAPH.fields.items()}
-    cut = b"".join(encoded(numbers[name], part) for name, each in parts.items() for part in each)
-    opset = encoded(2, OPSET)
-    return encoded(1, IR_VERSION) + encoded(7, cut) + encoded(8, opset)
+    contents_of_graph = b"".join(
+        encode_field(numbers[name], part) for name, each in parts.items() for part in each
+    )
+    # The fields ir_version, graph and opset_import of a model.
+    return b"".join(
+        (
+            encode_field(1, IR_VERSION),
+            encode_field(7, contents_of_graph),
+            encode_field(8, encode_field(2, OPSET)),
+        )
+    )
 
 
 def _node_bytes(operator: str, source: str, result: str) -> bytes:
-    fields = {1: source, 2: result, 4: operator}
-    return b"".join(encoded(number, name.encode()) for number, name in fields.items())
+    fields = {1: source, 2: result, 4: operator}  # input, output and op_type
+    return b"".join(encode_field(number, name.encode()) for number, name in fields.items())
 
 
 def _parse(contents: bytes, signature_of: Callable[[Message], Signature]) -> ParsedNetwork:

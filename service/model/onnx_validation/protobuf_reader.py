@@ -2,7 +2,7 @@
 
 A field that the schema lacks, a repeated field that is not a list, and truncated data are errors,
 so what this reader finds is all that any other reader finds. Nothing is copied; nested messages
-stay bytes until they are read, so there is no recursion. `encoded` writes a field.
+stay bytes until they are read, so there is no recursion. `encode_field` writes a field.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
@@ -90,10 +90,10 @@ class Message:
         return tuple(self._byte_strings.get(name, ()))
 
 
-def encoded(number: int, value: int | bytes | memoryview) -> bytes:
+def encode_field(number: int, value: int | bytes | memoryview) -> bytes:
     r"""A field of a message: a small integer that is not negative, or bytes.
 
-    >>> encoded(1, 300)
+    >>> encode_field(1, 300)
     b'\x08\xac\x02'
     """
     if isinstance(value, int):
@@ -102,11 +102,11 @@ def encoded(number: int, value: int | bytes | memoryview) -> bytes:
 
 
 def _as_varint(value: int) -> bytes:
-    encoded = bytearray()
+    varint = bytearray()
     while value > _PAYLOAD_BITS:
-        encoded.append(value & _PAYLOAD_BITS | _PAYLOAD_BITS + 1)
+        varint.append(value & _PAYLOAD_BITS | _PAYLOAD_BITS + 1)
         value >>= 7
-    return bytes([*encoded, value])
+    return bytes([*varint, value])
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

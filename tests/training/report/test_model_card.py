@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import yaml
 
@@ -7,6 +8,7 @@ from gatewise.training.config import config
 from gatewise.training.evaluation.baselines import Baselines, LinearBaseline
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.evaluate import LabelMetrics, Report
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.evaluation.rejection import Rejection, RejectionPoint
 from gatewise.training.fit.progress import Epoch, Fitted
 from gatewise.training.report.model_card import model_card, sentence
@@ -125,3 +127,11 @@ def test_labels_are_escaped_in_markdown_and_of_many_the_first_are_listed(run):
     card = card_of(run, labels=[f"label {number:03}" for number in range(150)])
     assert "`label 029` and 120 more." in card
     assert "label 030" not in card
+
+
+def test_a_card_of_several_numbers_has_their_rmse_together_without_test_rows(run):
+    truth = np.array([[1.0, 10.0], [3.0, 30.0]])
+    report = RegressionReport.of(("price", "age"), truth, truth[::-1])
+    card = card_of(replace(run, validation=report), labels=("price", "age"))
+    assert "| validation, `age` | 20 |" in card
+    assert "The model has 2: the RMSE of all numbers together is in standard deviations" in card

@@ -228,7 +228,7 @@ export class Answer {
       named(label, `between ${inDigits(score - halves[place])} and ${inDigits(score + halves[place])}`),
     );
     const note = `${bounds.join(", ")} with a confidence of ${inPercent(this.interval.confidence)}`;
-    this.showNote(several ? `${note} each.` : `B${note.slice(1)}.`);
+    this.showNote(several ? `${note} each.` : `${note[0].toUpperCase()}${note.slice(1)}.`);
   }
 
   /** Copies the request as a command; without access to the clipboard it is shown to be copied. */

@@ -3,7 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 1000; // of the drawing's own units, which the page stretches to its width
 const HEIGHT = 200;
-const MAX_LINES = 6; // more cannot be told apart
+const MAX_LINES = 6; // more cannot be distinguished
 
 /**
  * Returns the steps of a sequence: numbers, or vectors if a step has several; null if it is none.
@@ -65,15 +65,15 @@ export function drawSequence(figure, steps) {
     steps.map((step) => (Array.isArray(step) ? step[feature] : step) ?? null),
   );
   const ranges = lines.map(rangeOf);
-  const told = ranges.map((range, feature) => `${width > 1 ? `Number ${feature + 1}: ` : ""}${range.told}`);
+  const descriptions = ranges.map((range, feature) => `${width > 1 ? `Number ${feature + 1}: ` : ""}${range.text}`);
   const more = width > MAX_LINES ? [`${width - MAX_LINES} more numbers of each step are not drawn`] : [];
   const svg = figure.querySelector("svg");
   svg.querySelector("title").textContent = `The sequence: ${steps.length} ${steps.length > 1 ? "steps" : "step"}`;
-  svg.querySelector("desc").textContent = [...told, ...more].join(". ");
+  svg.querySelector("desc").textContent = [...descriptions, ...more].join(". ");
   svg.querySelectorAll("path").forEach((path) => path.remove());
   svg.append(...lines.map((line, feature) => drawn(line, ranges[feature], feature)));
   figure.querySelector("figcaption").replaceChildren(
-    ...told.map((text, feature) => legend(text, feature)),
+    ...descriptions.map((text, feature) => legend(text, feature)),
     ...more.map((text) => legend(text)),
   );
 }
@@ -83,8 +83,8 @@ function rangeOf(line) {
   const low = known.reduce((a, b) => Math.min(a, b), Infinity);
   const high = known.reduce((a, b) => Math.max(a, b), -Infinity);
   const missing = line.length - known.length;
-  const told = known.length ? `${inShort(low)} to ${inShort(high)}` : "none";
-  return { low, high, told: missing ? `${told}, ${missing} missing` : told };
+  const text = known.length ? `${inShort(low)} to ${inShort(high)}` : "none";
+  return { low, high, text: missing ? `${text}, ${missing} missing` : text };
 }
 
 // Each line fills the height by itself, because features differ in their units. A gap is a missing number.
