@@ -72,8 +72,8 @@ class KnownWords:
         if len(known) + len(new) > _MAX_WORDS:
             # Later calls begin with none; this one, and others that run, keep what they know.
             self._known, self._single = {}, {}
-        ids = (array("i", each) for each in self._ids(new, add_special_tokens=False))
-        known.update(zip(new, ids, strict=True))
+        kept = (array("i", each) for each in self._ids(new, add_special_tokens=False))
+        known.update(zip(new, kept, strict=True))
         single.update((word, known[word][0]) for word in new if len(known[word]) == 1)
         for place, words in unknown.items():
             encoded[place] = [CLS_ID, *chain.from_iterable(map(known.__getitem__, words))]
