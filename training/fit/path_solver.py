@@ -381,9 +381,9 @@ def _features(
     own = sparse.csr_matrix(by_norm @ has[:, columns] @ sparse.diags_array(idf[columns] * scales))
     of_texts = np.concatenate(targets)
     if of_texts.ndim == 1:
-        # Divided by the norm, as in the graph, it tells the length of a text, which was learnt in
-        # place of what the n-grams say. The large biases of rare labels, of several a text, and
-        # numbers are better fitted with it as in the graph.
+        # Divided by the norm, as in the graph, it tells the length of a text, which would be learnt
+        # in place of what the n-grams say. With several labels a text, most of them rare, the bias
+        # is large, and is better fitted as it is applied; so is that of numbers.
         own.data[columns[own.indices] == CLS_ID] = 1
     spelling = _spelling(ngrams, has[:, : table.vocab_size])
     matrix = (
