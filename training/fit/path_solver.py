@@ -374,20 +374,24 @@ def _features(
     if len(train) <= _FEW_ROWS:
         idf *= _precisions(table, np.bincount(found, minlength=table.rows))
     norms = np.maximum(np.sqrt(has @ np.square(idf)), MIN_NORM)
-    # The begin mark is in every text: as a feature of about one it takes the part of a bias.
-    weights = idf.copy()
-    weights[CLS_ID] *= norms.mean()
     columns = np.unique(found)
     by_norm = sparse.diags_array(1 / norms)
-    own = by_norm @ has[:, columns] @ sparse.diags_array(weights[columns])
+    # The begin mark is in every text: as a feature of about one it takes the part of a bias.
+    scales = np.where(columns == CLS_ID, norms.mean(), 1.0)
+    own = sparse.csr_matrix(by_norm @ has[:, columns] @ sparse.diags_array(idf[columns] * scales))
+    of_texts = np.concatenate(targets)
+    if of_texts.ndim == 1:
+        # Divided by the norm, as in the graph, it tells the length of a text, which would be learnt
+        # in place of what the n-grams say. With several labels a text, most of them rare, the bias
+        # is large, and is better fitted as it is applied; so is that of numbers.
+        own.data[columns[own.indices] == CLS_ID] = 1
     spelling = _spelling(ngrams, has[:, : table.vocab_size])
     matrix = (
         own
         if spelling is None
         else sparse.hstack([own, by_norm @ has[:, : table.vocab_size] @ spelling])
     )
-    scales = weights[columns] / idf[columns]
-    matrix, of_texts = sparse.csr_matrix(matrix), np.concatenate(targets)
+    matrix = sparse.csr_matrix(matrix)
     if isinstance(train, Windows):
         matrix, of_texts = _pooled(matrix, train)
         sample_weights = train.texts.weights(np.arange(len(train.texts)))

@@ -18,7 +18,7 @@ from gatewise.training.network.char_ngrams import char_ngrams
 from gatewise.training.network.ngrams import inverse_frequencies
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.word_splits import word_splits
-from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID, train_tokenizer
 
 DEFAULT = TrainingConfig()
 STEMS = ("walk", "sing", "paint")
@@ -367,3 +367,26 @@ def test_ngrams_count_by_the_share_that_are_no_collisions(tmp_path):
     assert share == pytest.approx(expected, abs=0.15)
     begin = tokenizer.token_to_id("[CLS]")
     assert idf[begin] == pytest.approx(inverse_frequencies(np.array([200]), 200)[0])
+
+
+def test_the_length_of_a_text_is_no_bias_for_a_label(tmp_path):
+    # No two texts share a word; those of one label are short, those of the other long.
+    texts = [
+        " ".join(f"w{number}x{word}" for word in range(1 if number % 2 else 12))
+        for number in range(40)
+    ]
+    targets = np.arange(40, dtype=np.int32) % 2
+    trainer, _ = solved(tmp_path, train_tokenizer(texts), texts, targets, spelled=False)
+    table = trainer.model.get_layer("ngrams").weights_table.numpy()
+    strongest_word = np.abs(table[CLS_ID + 1 :]).max()
+    assert np.abs(table[CLS_ID]).max() < strongest_word / 2
+
+
+def test_the_begin_mark_is_a_bias(tmp_path):
+    # Words tell nothing, and one label has more rows.
+    texts = [f"w{number} x{number}" for number in range(40)]
+    targets = (np.arange(40, dtype=np.int32) % 4 == 0).astype(np.int32)
+    tokenizer = train_tokenizer(texts)
+    trainer, _ = solved(tmp_path, tokenizer, texts, targets, spelled=False)
+    bias = trainer.model.get_layer("ngrams").weights_table.numpy()[CLS_ID]
+    assert bias[0] > 0.01 > -0.01 > bias[1]
