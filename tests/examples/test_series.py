@@ -1,6 +1,8 @@
 """The example of series: what is forecast, from which years and days, and who spoke."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +66,15 @@ def test_variances_are_forecast_for_the_same_days_from_earlier_ones():
         assert np.corrcoef(numbers, np.square(later))[0, 1] > 0.99
 
 
+@pytest.fixture
+def sktime(tmp_path, monkeypatch, has_index):
+    """sktime for its data, without the older packages that it asks for."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path]
+    subprocess.run([*pip, "sktime==1.2.0", "scikit-base==1.2.0"], check=True)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("sktime")
 def test_speakers_are_told_apart():
     speakers = program("speakers")
     sequences, names = speakers.utterances("train")
