@@ -302,13 +302,7 @@ def _number_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str
     names = columns.numbers_in(())
     if not names:
         return {columns.label or VALUE: values}
-    for position, row in enumerate(values):
-        if not isinstance(row, list | tuple) or len(row) != len(names):
-            found = len(row) if isinstance(row, list | tuple) else _received(row)
-            raise CorpusError(
-                f"labels: position {position}: expected {len(names)} numbers, one for each of "
-                f"{shown_names(names)}, received {found}"
-            )
+    _check_widths(values, len(names), f"each of {shown_names(names)}")
     return {name: [row[place] for row in values] for place, name in enumerate(names)}
 
 
@@ -337,17 +331,22 @@ def _is_bit(cell: Any) -> bool:
     return isinstance(value, int | float) and value in (0, 1)
 
 
+def _check_widths(rows: Sequence[Any], width: int, what: str) -> None:
+    """Checks that every row of a matrix has a number for each of what its columns stand for."""
+    for position, row in enumerate(rows):
+        if not isinstance(row, list | tuple) or len(row) != width:
+            found = len(row) if isinstance(row, list | tuple) else _received(row)
+            raise CorpusError(
+                f"labels: position {position}: expected {width} numbers, one for {what}, "
+                f"received {found}"
+            )
+
+
 def _matrix(
     rows: Sequence[Any], names: Sequence[str], columns: "Columns", rows_name: str
 ) -> dict[str, list[Any]]:
     """Indicators as a column of lists of labels; probabilities as a column for each label."""
-    for position, row in enumerate(rows):
-        if not isinstance(row, list | tuple) or len(row) != len(names):
-            found = len(row) if isinstance(row, list | tuple) else _received(row)
-            raise CorpusError(
-                f"labels: position {position}: expected {len(names)} numbers, one for each label, "
-                f"received {found}"
-            )
+    _check_widths(rows, len(names), "each label")
     if any(isinstance(cell, float) for row in rows for cell in row):
         prefix = columns.probability_prefix or PROBABILITY_PREFIX
         return {prefix + name: [row[index] for row in rows] for index, name in enumerate(names)}
