@@ -137,6 +137,11 @@ class Classifier:
         return SCORE_FUNCTIONS[self.task]
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether it predicts numbers: answers give them in their order, for none is the best."""
+        return self.task == "regression"
+
+    @property
     def out_of_scope(self) -> str | None:
         """The label of out-of-scope rows in corpora; None if there is none."""
         return self.reject.out_of_scope if self.reject else None

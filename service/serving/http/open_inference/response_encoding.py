@@ -111,11 +111,10 @@ def _best(
     classes = classifier.classes_
     # At most the number of classes: a rejected text has one label more, but all rows of a tensor
     # have the same length.
-    in_order = classifier.task == "regression"
     top_k = request.top_k or (len(classes) if _has_several_numbers(classifier) else None)
     count = min(top_k or 1, len(classes))
     rows = [
-        ranked(classes, scores, count, none=none, in_order=in_order)
+        ranked(classes, scores, count, none=none, in_order=classifier.has_numbers)
         for scores, none in zip(scored.scores, scored.none, strict=True)
     ]
     shape = request.shape if top_k is None else (len(rows), count)
@@ -128,13 +127,13 @@ def _best(
 
 
 def _has_several_numbers(classifier: Classifier) -> bool:
-    return classifier.task == "regression" and len(classifier.classes_) > 1
+    return classifier.has_numbers and len(classifier.classes_) > 1
 
 
 def _given(classifier: Classifier, scored: Scored) -> NDArray[np.bool_]:
     if classifier.thresholds is not None:
         return reached(scored.scores, classifier.thresholds)
-    if classifier.task == "regression":
+    if classifier.has_numbers:
         return np.ones(scored.scores.shape, dtype=np.bool_)
     given = np.zeros(scored.scores.shape, dtype=np.bool_)
     given[np.arange(len(given)), scored.scores.argmax(axis=1)] = True

@@ -216,7 +216,7 @@ def explain_request(classifier: Classifier, request: ExplainRequest) -> list[Exp
     own = classifier.score_function
     probabilities = apply(own, logits)
     scores = apply(parameters.function_to_apply or own, logits)
-    in_order = classifier.task == "regression"
+    in_order = classifier.has_numbers
     labels = [
         ranked(classifier.classes_, row, parameters.top_k, none=none, in_order=in_order)
         for row, none in zip(scores, classifier.none_labels(probabilities), strict=True)

@@ -282,7 +282,7 @@ class Predict:
             scored,
             parameters.top_k,
             thresholds,
-            in_order=served.classifier.task == "regression",
+            in_order=served.classifier.has_numbers,
         )
         headers = [
             (b"content-type", b"application/json"),

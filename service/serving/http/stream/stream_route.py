@@ -301,7 +301,7 @@ class _Scorer:
     def _message(self, result: StreamScores, *, end: bool = False) -> str:
         classifier, scores = self._classifier, result.scores
         (none,) = classifier.none_labels(scores[None])
-        in_order = classifier.task == "regression"
+        in_order = classifier.has_numbers
         best = ranked(classifier.classes_, scores, self._top_k, none=none, in_order=in_order)
         self.tokens = result.tokens
         return scores_message(result.tokens, best, end=end, truncated=self._stream.truncated)
