@@ -316,14 +316,20 @@ def test_the_types_fit_their_use(app):
     assert finished.returncode == 0, finished.stdout
 
 
-@pytest.mark.browser
-def test_a_page_gives_the_answers_of_python(app, model_folder, text_model, tmp_path):
+@pytest.fixture
+def site(app, tmp_path):
+    """A folder with the page and the package, for Chromium."""
     if reason := missing_in_chromium():
         pytest.skip(reason)
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "index.html").write_text(PAGE, encoding="utf-8")
-    (site / "node_modules").symlink_to(app / "node_modules")
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text(PAGE, encoding="utf-8")
+    (folder / "node_modules").symlink_to(app / "node_modules")
+    return folder
+
+
+@pytest.mark.browser
+def test_a_page_gives_the_answers_of_python(site, model_folder, text_model, tmp_path):
     (site / "model").symlink_to(model_folder)
     (site / "model_text.onnx").symlink_to(text_model)
     expected = gatewise.load(model_folder)
@@ -345,14 +351,8 @@ def test_a_page_gives_the_answers_of_python(app, model_folder, text_model, tmp_p
 
 @pytest.mark.browser
 def test_a_page_gives_the_numbers_of_python(
-    app, gestures, gestures_run, numbers_run, series, tmp_path
+    site, gestures, gestures_run, numbers_run, series, tmp_path
 ):
-    if reason := missing_in_chromium():
-        pytest.skip(reason)
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "index.html").write_text(PAGE, encoding="utf-8")
-    (site / "node_modules").symlink_to(app / "node_modules")
     with served(site) as address, Chromium(tmp_path / "profile") as browser:
         page = browser.page()
         page.go(f"{address}/index.html")
