@@ -8,6 +8,10 @@ ridge regression. The regularization
 is chosen by cross-validation on the training rows, and so is the factor that makes margins of
 support vector machines log-odds.
 
+A feature counts the more, the more labels differ in how many of their texts have it: the solver's
+regularization then keeps the weights of features that tell labels apart, and shrinks those of
+the many others (Wang and Manning 2012, "Baselines and Bigrams", for two labels).
+
 The features are those that the exported network computes: each n-gram of tokens, scaled by its
 inverse document frequency and by the text's norm, and the character n-grams of its words, whose
 weights are added to those of the words that hold them. Of a text in several windows they are the
@@ -19,6 +23,7 @@ the n-grams of a length count.
 """
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -292,8 +297,10 @@ class _Solver:
                     fit_intercept=False,
                     random_state=self._seed,
                 )
-                regression.fit(matrix, truth[:, label], features.weights)
-                weights[label] = regression.coef_[0]
+                of_label = truth[:, label]
+                contrasts = _contrasts(features, [of_label])
+                regression.fit(matrix @ sparse.diags_array(contrasts), of_label, features.weights)
+                weights[label] = regression.coef_[0] * contrasts
             return weights
         solver = LinearSVC(
             C=strength,
@@ -303,8 +310,9 @@ class _Solver:
             fit_intercept=False,
             random_state=self._seed,
         )
-        solver.fit(matrix, targets, features.weights)
-        found = solver.coef_
+        contrasts = _contrasts(features, (targets == label for label in np.unique(targets)))
+        solver.fit(matrix @ sparse.diags_array(contrasts), targets, features.weights)
+        found = solver.coef_ * contrasts
         if len(found) == 1:
             found = np.concatenate([-found, found])
         weights[solver.classes_] = found
@@ -340,6 +348,36 @@ class _RidgeSolver(_Solver):
 
     def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
         return -float(np.square(logits - targets).sum())
+
+
+def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDArray[np.float64]:
+    """How differently often the texts of labels and other texts have each feature, `(columns,)`.
+
+    For a label it is the logarithm of the ratio of the texts with the feature, among as many texts
+    with the label and without it, each plus one. Of these the root mean square over the labels is
+    taken, and its root; scaled so that the texts keep their mean square norm. The bias, which is in
+    all texts, keeps its scale.
+
+    Args:
+        features: The features.
+        labels: Which texts have each label.
+    """
+    has = sparse.csc_matrix(features.matrix != 0).astype(np.float64)
+    squares, bias = np.zeros(has.shape[1]), np.searchsorted(features.rows, CLS_ID)
+    for of_label in labels:
+        sides = np.where(of_label, features.weights, 0), np.where(of_label, 0, features.weights)
+        texts = min(weights.sum() for weights in sides)
+        inside, outside = (weights @ has * (texts / weights.sum()) for weights in sides)
+        squares += np.square(np.log1p(inside) - np.log1p(outside))
+    squares[bias] = 0
+    if not squares.any():
+        return np.ones_like(squares)
+    contrasts = squares**0.25
+    squared = features.matrix.multiply(features.matrix)
+    squared[:, bias] = 0
+    contrasts *= np.sqrt(squared.sum() / (squared @ np.square(contrasts)).sum())
+    contrasts[bias] = 1
+    return np.asarray(contrasts)
 
 
 def _scale(logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
