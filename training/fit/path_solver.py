@@ -8,9 +8,9 @@ ridge regression. The regularization
 is chosen by cross-validation on the training rows, and so is the factor that makes margins of
 support vector machines log-odds.
 
-A feature counts the more, the more labels differ in how many of their texts have it: the solver's
-regularization then keeps the weights of features that tell labels apart, and shrinks those of
-the many others (Wang and Manning 2012, "Baselines and Bigrams", for two labels).
+Each is fitted twice, and the mean of the weights is taken: to the features as they are, and to
+features that count the more, the more labels differ in how many of their texts have them (Wang and
+Manning 2012, "Baselines and Bigrams", for two labels).
 
 The features are those that the exported network computes: each n-gram of tokens, scaled by its
 inverse document frequency and by the text's norm, and the character n-grams of its words, whose
@@ -69,6 +69,9 @@ _MAX_ITERATIONS = 1000
 
 _DIGITS = 4
 """Significant digits of the factor: more would be noise of the search."""
+
+_CONTRAST_POWER = 0.7
+"""What contrasts of features are raised to."""
 
 _SPELLING_WEIGHT = 0.5
 """Factor of the features of character n-grams, beside those of the tokens."""
@@ -282,8 +285,8 @@ class _Solver:
 
     def fit(self, features: _Features, strength: float) -> NDArray[np.float64]:
         """The weights of each class, float64 `(classes, columns)`."""
-        matrix, targets = features.matrix, features.targets
-        weights = np.zeros((self._classes, matrix.shape[1]))
+        targets = features.targets
+        weights = np.zeros((self._classes, features.matrix.shape[1]))
         if self._multi_label:
             truth = targets >= 0.5
             for label in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)):
@@ -298,11 +301,9 @@ class _Solver:
                     random_state=self._seed,
                 )
                 of_label = truth[:, label]
-                contrasts = _contrasts(features, [of_label])
-                regression.fit(matrix @ sparse.diags_array(contrasts), of_label, features.weights)
-                weights[label] = regression.coef_[0] * contrasts
+                weights[label] = _weights(regression, features, of_label, [of_label])[0]
             return weights
-        solver = LinearSVC(
+        machine = LinearSVC(
             C=strength,
             tol=_TOLERANCE,
             max_iter=_MAX_ITERATIONS,
@@ -310,12 +311,11 @@ class _Solver:
             fit_intercept=False,
             random_state=self._seed,
         )
-        contrasts = _contrasts(features, (targets == label for label in np.unique(targets)))
-        solver.fit(matrix @ sparse.diags_array(contrasts), targets, features.weights)
-        found = solver.coef_ * contrasts
+        labels = np.unique(targets)
+        found = _weights(machine, features, targets, (targets == label for label in labels))
         if len(found) == 1:
             found = np.concatenate([-found, found])
-        weights[solver.classes_] = found
+        weights[labels] = found
         return weights
 
     def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
@@ -350,34 +350,60 @@ class _RidgeSolver(_Solver):
         return -float(np.square(logits - targets).sum())
 
 
+def _weights(
+    classifier: LinearSVC | LogisticRegression,
+    features: _Features,
+    targets: NDArray[Any],
+    labels: Iterable[NDArray[np.bool_]],
+) -> NDArray[np.float64]:
+    """The mean weights of a classifier fitted to the features and to their contrasts.
+
+    Args:
+        classifier: One that is not fitted.
+        features: The features.
+        targets: What it learns.
+        labels: Which texts have each label.
+    """
+    contrasts = _contrasts(features, labels)
+    found = [
+        classifier.fit(
+            features.matrix @ sparse.diags_array(scales), targets, features.weights
+        ).coef_
+        * scales
+        for scales in (np.ones_like(contrasts), contrasts)
+    ]
+    return np.asarray(np.mean(found, axis=0))
+
+
 def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDArray[np.float64]:
-    """How differently often the texts of labels and other texts have each feature, `(columns,)`.
+    """How differently often the texts of a label and other texts have each feature, `(columns,)`.
 
     For a label it is the logarithm of the ratio of the texts with the feature, among as many texts
-    with the label and without it, each plus one. Of these the root mean square over the labels is
-    taken, and its root; scaled so that the texts keep their mean square norm. The bias, which is in
-    all texts, keeps its scale.
+    with the label and without it, each plus one. The largest over the labels counts, raised to a
+    power, and scaled so that the texts keep their mean square norm. The bias, which is in all
+    texts, keeps its scale.
 
     Args:
         features: The features.
         labels: Which texts have each label.
     """
     has = sparse.csc_matrix(features.matrix != 0).astype(np.float64)
-    squares, bias = np.zeros(has.shape[1]), np.searchsorted(features.rows, CLS_ID)
+    contrasts = np.zeros(has.shape[1])
+    bias = np.searchsorted(features.rows, CLS_ID)
     for of_label in labels:
         sides = np.where(of_label, features.weights, 0), np.where(of_label, 0, features.weights)
         texts = min(weights.sum() for weights in sides)
         inside, outside = (weights @ has * (texts / weights.sum()) for weights in sides)
-        squares += np.square(np.log1p(inside) - np.log1p(outside))
-    squares[bias] = 0
-    if not squares.any():
-        return np.ones_like(squares)
-    contrasts = squares**0.25
+        contrasts = np.maximum(contrasts, np.abs(np.log1p(inside) - np.log1p(outside)))
+    contrasts[bias] = 0
+    if not contrasts.any():
+        return np.ones_like(contrasts)
+    contrasts **= _CONTRAST_POWER
     squared = features.matrix.multiply(features.matrix)
     squared[:, bias] = 0
     contrasts *= np.sqrt(squared.sum() / (squared @ np.square(contrasts)).sum())
     contrasts[bias] = 1
-    return np.asarray(contrasts)
+    return contrasts
 
 
 def _scale(logits: NDArray[np.float64], targets: NDArray[Any]) -> float:

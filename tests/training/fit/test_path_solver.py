@@ -256,6 +256,26 @@ def test_balanced_labels_weigh_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
+def test_a_word_counts_by_how_differently_often_the_labels_have_it(tmp_path, multi_label):
+    texts = ["good"] * 3 + ["film"] * 3 + ["so"] * 3
+    labels = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0], np.int32)
+    targets = np.eye(2, dtype=np.float32)[labels] if multi_label else labels
+    tokenizer = train_tokenizer(texts)
+    rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path)
+    model = build(NetworkConfig(units=4), Shape(tokenizer.get_vocab_size(), 2, (1,)), seed=1)
+    count_ngrams(model, rows)
+    solve_linear_path(model, rows, None, DEFAULT, multi_label=multi_label, strength=1e-5)
+    table = model.get_layer("ngrams").weights_table.numpy()[:, 1]
+    good, film = (table[tokenizer.token_to_id(word)] for word in ("good", "film"))
+    # Among four texts of either label 2.4 and 0 have "good", 1.6 and 1 "film", 0 and 3 "so". With so
+    # small a C, weights are as the difference of the texts (3, and 2 less 1), times the mean of one
+    # and the square of the contrast, whose mean over the words is one.
+    squares = np.abs(np.log([3.4 / 1, 2.6 / 2, 1 / 4])) ** (2 * 0.7)
+    of_good, of_film, _ = squares / squares.mean()
+    assert good / film == pytest.approx(3 * (1 + of_good) / (1 + of_film), rel=0.01)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
 def test_a_weight_does_what_repeating_the_row_does(tmp_path, multi_label):
     texts, counts = ["good film", "bad film", "good plot", "bad plot so"], np.array([3, 1, 1, 2])
     labels = np.array([1, 0, 0, 1])
