@@ -11,19 +11,16 @@ from typing import Any
 
 from sklearn.model_selection import train_test_split
 
-from benchmarks.accuracy import encoders, linear
+from benchmarks.accuracy import encoders, linear, students
 from benchmarks.accuracy.draws import Draw
 from benchmarks.accuracy.points import Outcome
-from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.fasttext_format import fasttext_accuracy, fasttext_file, fasttext_ids
-from gatewise.training.config import config as configs
-from gatewise.training.data.corpora import Corpora
-from gatewise.training.evaluation.regression import RegressionReport
-from gatewise.training.pipeline import train
-from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
 GATEWISE = "gatewise"
 """Its name; with other settings, what the name begins with."""
+
+CONTROL = f"{GATEWISE}-control"
+"""Gatewise with the copies that a teacher would label, each with the labels of its row."""
 
 NOT_ENGLISH = ("langid", "surnames", "thucnews", "nsmc")
 
@@ -68,9 +65,13 @@ def candidates(name: str, settings: Sequence[str], cache: Path) -> dict[str, Can
         settings: Settings of Gatewise, `section.key=value`.
         cache: Folder for what encoders make.
     """
+    student = students.control if name == CONTROL else students.gatewise
     return {
         name: Candidate(
-            name.replace(GATEWISE, "Gatewise", 1), lambda draw: _gatewise(draw, settings)
+            name.replace(GATEWISE, "Gatewise", 1),
+            lambda draw: student(
+                draw, settings, cache / f"{name}-{draw.corpus}-{draw.size}-{draw.number}"
+            ),
         ),
         "svc": Candidate("TF-IDF + LinearSVC", linear.svc),
         "lr": Candidate("TF-IDF + logistic regression", linear.logistic_regression),
@@ -83,33 +84,10 @@ def candidates(name: str, settings: Sequence[str], cache: Path) -> dict[str, Can
         "minilm": Candidate(
             "MiniLM + logistic regression", lambda draw: encoders.minilm(draw, cache), english=True
         ),
-        # It learns from pairs of rows, whose number grows with the square of that of the rows.
         "setfit": Candidate(
-            "SetFit", encoders.setfit, english=True, multi_label=False, max_rows=100
+            "SetFit", encoders.setfit, english=True, multi_label=False, max_rows=3_000
         ),
     }
-
-
-def _gatewise(draw: Draw, settings: Sequence[str]) -> Outcome:
-    """Trains a model folder as `gatewise train` does, with the number of the draw as seed."""
-    config = configs.load(assignments=[*settings, f"training.seed={draw.number}"])
-    column = "labels" if draw.multi_label else "label"
-    with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        corpora = Corpora(
-            draw.train.write(folder / "train.csv", column),
-            draw.validation.write(folder / "valid.csv", column) if draw.validation else None,
-            draw.test.write(folder / "test.csv", column),
-        )
-        run = train(
-            corpora, folder / "model", config.without_places(), StopAtBadRows(), lambda _: None
-        ).run
-    if run.test is None or isinstance(run.test, RegressionReport):
-        raise BenchmarkError("expected a report on the labels of the test rows")
-    chosen = f"epoch {run.fitted.best.number} of {len(run.fitted.epochs)}"
-    if run.test.micro_f1 is None:
-        return Outcome(run.test.accuracy, chosen=chosen)
-    return Outcome(run.test.micro_f1, run.test.macro_f1, chosen)
 
 
 def _fasttext(draw: Draw) -> Outcome:

@@ -4,7 +4,6 @@ Every point is kept in a folder as soon as it is known, so that a run continues 
 stopped, and several processes can share the points among them.
 """
 
-import os
 import statistics
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +17,7 @@ from benchmarks.accuracy.candidates import GATEWISE, Candidate, candidates
 from benchmarks.accuracy.draws import SIZES, draw
 from benchmarks.accuracy.picture import write_picture
 from benchmarks.accuracy.points import Point, file_of, read_points
+from benchmarks.accuracy.students import processor_seconds
 from benchmarks.lib import corpora
 from benchmarks.lib.command import DATA, AsJson, BenchmarkError, TrainingSettings, command
 from benchmarks.lib.report import Row, report
@@ -39,8 +39,6 @@ def measure(
     for name in sets:
         corpus = corpora.read(data / name)
         for drawn in (draw(corpus, size, number) for size in sizes for number in draws):
-            if drawn.size.endswith("rows") and not drawn.multi_label:
-                continue
             every_row = len(drawn.train.texts) == len(corpus.train.texts)
             for key, candidate in chosen.items():
                 # Of every row there is one draw; Gatewise alone is trained with further seeds.
@@ -48,7 +46,7 @@ def measure(
                 file = file_of(results, key, name, drawn.size, drawn.number)
                 if repeated or file.exists() or not candidate.fits(drawn):
                     continue
-                start = sum(os.times()[:4])  # of this process and of those it waited for
+                start = processor_seconds()
                 try:
                     outcome = candidate.measure(drawn)
                 except (BenchmarkError, GatewiseError, ImportError) as error:
@@ -61,7 +59,7 @@ def measure(
                     size=drawn.size,
                     draw=drawn.number,
                     rows=len(drawn.train.texts),
-                    seconds=sum(os.times()[:4]) - start,
+                    seconds=processor_seconds() - start,
                 )
                 point.write(file)
                 typer.echo(f"{file.stem}, {candidate.title}: {_cell([point])}", err=True)

@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.corpora import Corpus, Rows
 
-SIZES = ("10", "30", "100", "6000rows", "all")
-"""Rows a label, rows in total, or every row."""
+SIZES = ("10", "30", "100", "all")
+"""Rows a label, or every row; so many rows in total is `6000rows`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +38,16 @@ def draw(corpus: Corpus, size: str, number: int) -> Draw:
     """Draws rows; of two draws with one number, the larger has the rows of the smaller one.
 
     Raises:
-        BenchmarkError: If the size is not one like those in `SIZES`.
+        BenchmarkError: If the size is not one like those in `SIZES`, or `6000rows`.
     """
     train, validation = corpus.train, corpus.validation
     multi_label = any(len(labels) != 1 for labels in train.labels)
     if size != "all":
         count = size.removesuffix("rows")
         if not count.isdecimal():
-            raise BenchmarkError(f"expected a size such as {', '.join(SIZES)}, received {size!r}")
+            raise BenchmarkError(
+                f"expected a size such as {', '.join(SIZES)}, 6000rows, received {size!r}"
+            )
         order = np.random.default_rng(number).permutation(len(train.texts)).tolist()
         each = count == size
         kept = of_each_label(train.labels, int(count), order) if each else order[: int(count)]

@@ -4,11 +4,13 @@ from importlib.util import find_spec
 
 import pytest
 
-from benchmarks.accuracy import candidates, curves, labels
+from benchmarks.accuracy import candidates, curves, encoders, labels
 from benchmarks.accuracy.draws import draw
+from benchmarks.accuracy.points import read_points
 from benchmarks.lib import corpora
 from benchmarks.lib.corpora import Corpus, Rows
 from benchmarks.mobile import sizes
+from tests.training.teacher.conftest import written
 
 SMALL = ("--set=network.units=4", "--set=network.buckets=100", "--set=training.epochs=1")
 
@@ -57,6 +59,22 @@ def test_points_are_measured_once(run, options, error_of, tmp_path):
     assert "expected a size such as 10" in error_of(curves.main, *options, "--sizes", "few")
 
 
+def test_the_control_of_a_teacher_learns_from_its_copies(run, options, tmp_path, monkeypatch):
+    encoder = written(tmp_path / "encoder")
+    monkeypatch.setattr(encoders, "model_folder", lambda: encoder)
+    given = (*options[:-1], "1", "--sizes", "12", *SMALL, "--set=teacher.copies=2")
+    teacher = (f'--set=teacher.folders=["{encoder}"]', "--set=teacher.untaught=false")
+    run(curves.main, *given, "--only=gatewise-taught", "--name=gatewise-taught", *teacher)
+    run(curves.main, *given, "--only=gatewise-control", "--name=gatewise-control")
+    control, taught = read_points(tmp_path / "results")
+    assert control.details["rows"] == taught.details["rows"] > 2 * taught.rows
+    assert 0 < control.details["int8"]["bytes"] < 50_000
+    assert 0 <= taught.details["teacher"]["accuracy"] <= 1
+    assert {"teacher: labelling copies", "fitting"} <= set(taught.details["seconds"])
+    # What the teacher gave is needed no more.
+    assert not list((tmp_path / "results" / "vectors").glob("*"))
+
+
 def test_draws_are_parts_of_each_other(corpus, emotions):
     whole = corpora.read(corpus)
     few, more = (draw(whole, size, 1) for size in ("3", "30"))
@@ -71,8 +89,8 @@ def test_draws_are_parts_of_each_other(corpus, emotions):
     assert len(draw(emotions, "50rows", 1).train.texts) == 50
 
 
-def test_several_labels_are_scored_by_f1(emotions):
-    known = candidates.candidates("gatewise", [each[6:] for each in SMALL], None)
+def test_several_labels_are_scored_by_f1(emotions, tmp_path):
+    known = candidates.candidates("gatewise", [each[6:] for each in SMALL], tmp_path)
     drawn = draw(emotions, "50rows", 1)
     assert not known["fasttext"].fits(drawn)
     for name in ("svc", "lr"):
@@ -83,9 +101,9 @@ def test_several_labels_are_scored_by_f1(emotions):
 
 
 @pytest.mark.skipif(find_spec("fasttext") is None, reason="fastText is not installed")
-def test_fasttext_searches_for_its_settings(corpus, monkeypatch):
+def test_fasttext_searches_for_its_settings(corpus, monkeypatch, tmp_path):
     monkeypatch.setattr(candidates, "FASTTEXT_SECONDS", 1)
-    fasttext = candidates.candidates("gatewise", (), None)["fasttext"]
+    fasttext = candidates.candidates("gatewise", (), tmp_path)["fasttext"]
     outcome = fasttext.measure(draw(corpora.read(corpus), "30", 2))
     assert outcome.accuracy > 0.5
     assert "wordNgrams=" in outcome.chosen

@@ -130,6 +130,10 @@ class Rows:
             return "regression"
         return "multi_label" if self.multi_label else "single_label"
 
+    def in_scope(self, row: Row) -> bool:
+        """Whether a row has a label or, in a multi-label task, may have none."""
+        return bool(row.labels) or self.multi_label
+
     def parts(self) -> dict[Part, StoredRows]:
         """The rows of each part, test only if there is one."""
         parts: dict[Part, StoredRows] = {"train": self.train, "validation": self.validation}

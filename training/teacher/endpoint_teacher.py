@@ -8,7 +8,7 @@ import hashlib
 import math
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gatewise.training.teacher.answer_cache import AnswerCache, KeptAnswers
 from gatewise.training.teacher.completion import RefusedTextError
 from gatewise.training.teacher.label_prompt import LabelPrompt
-from gatewise.training.teacher.teacher import TeacherCard, TeacherError
+from gatewise.training.teacher.teacher import Teacher, TeacherCard, TeacherError
 from gatewise.training.teacher.vector_cache import OnTexts
 
 if TYPE_CHECKING:
@@ -37,13 +37,11 @@ _MAX_UNLABELLED_IN_A_ROW = 20
 _CHARACTERS_OF_TOKEN = 4
 
 
-class EndpointTeacher:
-    """See `gatewise.training.teacher.teacher.Teacher`; its vectors are its probabilities.
+class EndpointTeacher(Teacher):
+    """Its vectors are its probabilities.
 
     It keeps its answers itself, one by one, where a `VectorCache` keeps vectors by the hundred.
     """
-
-    has_space = False
 
     def __init__(
         self,
@@ -79,9 +77,6 @@ class EndpointTeacher:
         about = {"model": self._endpoint.model, "prompt": self._prompt.messages("…")[0]["content"]}
         digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()[:32]
         self._cache = AnswerCache(folder / f"answers-{digest}.jsonl", about)
-
-    def learn(self, _: NDArray[np.float32], __: NDArray[np.bool_]) -> None:
-        """Nothing: it knows what labels mean."""
 
     def vectors(
         self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
@@ -120,10 +115,6 @@ class EndpointTeacher:
         """The same in the precision of targets; NaN for a text without any."""
         wide = vectors.astype(np.float64)
         return np.asarray(wide / wide.sum(axis=1, keepdims=True))
-
-    def similar_words(self, _: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """None."""
-        return {}
 
     def count_missing(self, texts: Sequence[str]) -> int:
         """How many of some texts are not labelled yet."""

@@ -1,6 +1,6 @@
 """A teacher of an encoder that was trained on the rows of the corpus; see `fine_tuning`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,13 +8,12 @@ from numpy.typing import NDArray
 
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.targets import probabilities_of
+from gatewise.training.teacher.teacher import Teacher
 from gatewise.training.teacher.text_encoder import TextEncoder, Weights
 
 
-class FineTunedEncoder:
-    """See `gatewise.training.teacher.teacher.Teacher`; its vectors are its logits."""
-
-    has_space = False
+class FineTunedEncoder(TextEncoder, Teacher):
+    """Its vectors are its logits."""
 
     def __init__(
         self, folder: EncoderFolder, weights: Weights, fingerprint: str, *, multi_label: bool
@@ -27,22 +26,14 @@ class FineTunedEncoder:
             fingerprint: Digest of what they depend on.
             multi_label: Whether a text may have several labels.
         """
-        self._folder, self._multi_label = folder, multi_label
-        self._encoder = TextEncoder(folder, weights)
-        self.fingerprint, self.width = fingerprint, self._encoder.width
+        super().__init__(folder, weights)
+        self._multi_label, self.fingerprint = multi_label, fingerprint
         self.card = replace(folder.card, kind="encoder, fine-tuned")
-
-    def learn(self, _: NDArray[np.float32], __: NDArray[np.bool_]) -> None:
-        """Nothing: it is a classifier of the labels."""
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The logits of some texts, `(texts, labels)`."""
-        return self._encoder.outputs(texts)
+        return self.outputs(texts)
 
     def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """The probability of each label."""
         return probabilities_of(vectors, multi_label=self._multi_label)
-
-    def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """Words whose vectors are near, before the encoder's first layer."""
-        return self._encoder.similar_words(words)

@@ -45,33 +45,25 @@ _BYTES_PER_PARAMETER = 16
 _WEIGHTS_FILE, _STATE_FILE = "weights.safetensors", "state.pt"
 
 
-class TunedWeights:
-    """An encoder with a linear layer, which gives the logit of each label; see `Weights`.
+class TunedWeights(TorchEncoder):
+    """An encoder with a linear layer, which gives the logit of each label.
 
     Attributes:
         modules: Both.
-        device: Where they are.
     """
 
     per_token = False
 
     def __init__(self, folder: EncoderFolder, labels: int) -> None:
+        super().__init__(folder)
         self._folder = folder
-        self._encoder = TorchEncoder(folder)
-        width = self._encoder.states(padded(encode(folder, ["a"]), folder.pad_id)).shape[-1]
-        self.device = self._encoder.device
+        width = super().outputs(padded(encode(folder, ["a"]), folder.pad_id)).shape[-1]
         self._head = nn.Linear(width, labels).to(self.device)
-        self.modules = nn.ModuleDict({"encoder": self._encoder.model, "head": self._head})
+        self.modules = nn.ModuleDict({"encoder": self.model, "head": self._head})
 
-    def run(self, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        """The logits of a batch, `(texts, labels)`."""
-        with torch.inference_mode():
-            found: NDArray[np.float32] = self.logits(inputs).float().cpu().numpy()
-        return found
-
-    def logits(self, inputs: dict[str, NDArray[np.int64]]) -> Tensor:
-        """The logits of a batch as a tensor on the device."""
-        states = self._encoder.states(inputs)
+    def outputs(self, inputs: dict[str, NDArray[np.int64]]) -> Tensor:
+        """The logits of a batch, `(texts, labels)`, on the device."""
+        states = super().outputs(inputs)
         mask = torch.from_numpy(inputs["attention_mask"]).to(states.device)[:, :, None]
         if self._folder.pooling == "cls":
             pooled = states[:, 0]
@@ -82,14 +74,10 @@ class TunedWeights:
         logits: Tensor = self._head(pooled)
         return logits
 
-    def word_vectors(self) -> NDArray[np.float32] | None:
-        """The vector of each token before the first layer, `(vocab, width)`."""
-        return self._encoder.word_vectors()
-
     def groups(self) -> list[dict[str, Any]]:
         """The weights by learning rate, for an optimizer."""
         return [
-            {"params": list(self._encoder.model.parameters()), "lr": _RATE},
+            {"params": list(self.model.parameters()), "lr": _RATE},
             {"params": list(self._head.parameters()), "lr": _HEAD_RATE},
         ]
 
@@ -209,7 +197,7 @@ class _Tuning:
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = factor * rate
         self._weights.modules.train()
-        logits = self._weights.logits(
+        logits = self._weights.outputs(
             padded([self._train[row] for row in rows], self._folder.pad_id)
         )
         truth = self._truth[rows].to(logits.device)

@@ -1,20 +1,18 @@
 """A teacher of an encoder as it is: a logistic regression on its vectors of the training texts."""
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from gatewise.training.teacher.encoder_folder import EncoderFolder
-from gatewise.training.teacher.targets import probabilities_of
+from gatewise.training.teacher.targets import probabilities_of, score
+from gatewise.training.teacher.teacher import Teacher
 from gatewise.training.teacher.text_encoder import TextEncoder
 
 _STRENGTHS = (1.0, 10.0, 100.0)
@@ -26,9 +24,12 @@ _FOLDS = 3
 _MAX_TRIED_ROWS = 5_000
 _ITERATIONS = 300
 
+_Model = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""The weights, `(labels, width)`, and the biases, `(labels,)`."""
 
-class FrozenEncoder:
-    """See `gatewise.training.teacher.teacher.Teacher`."""
+
+class FrozenEncoder(TextEncoder, Teacher):
+    """Its vectors are those of the encoder."""
 
     has_space = True
 
@@ -40,33 +41,26 @@ class FrozenEncoder:
             seed: Seed of the folds of the cross-validation.
             multi_label: Whether a text may have several labels.
         """
-        self._folder, self._seed, self._multi_label = folder, seed, multi_label
-        self._encoder = TextEncoder(folder)
-        self.card, self.width = folder.card, self._encoder.width
-        self.fingerprint = folder.fingerprint
-        self._weights: NDArray[np.float64] = np.zeros((0, self.width))
-        self._biases: NDArray[np.float64] = np.zeros(0)
+        super().__init__(folder)
+        self._seed, self._multi_label = seed, multi_label
+        self.card, self.fingerprint = folder.card, folder.fingerprint
+        self._model: _Model = np.zeros((0, self.width)), np.zeros(0)
 
     def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
         """Fits the logistic regression, its regularization chosen by cross-validation."""
         with threadpool_limits(1), warnings.catch_warnings():
             # The order of sums depends on the number of threads. A fit that was cut off will do.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            strength = self._strength(vectors, truth)
-            self._weights, self._biases = self._fit(vectors, truth, strength)
-
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The encoder's vectors of some texts."""
-        return self._encoder.vectors(texts)
+            self._model = self._fit(vectors, truth, self._strength(vectors, truth))
 
     def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """The probability of each label."""
-        logits = vectors.astype(np.float64) @ self._weights.T + self._biases
-        return probabilities_of(logits, multi_label=self._multi_label)
+        return self._probabilities(vectors, self._model)
 
-    def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """Words whose vectors are near, before the encoder's first layer."""
-        return self._encoder.similar_words(words)
+    def _probabilities(self, vectors: NDArray[np.float32], model: _Model) -> NDArray[np.float64]:
+        weights, biases = model
+        logits = vectors.astype(np.float64) @ weights.T + biases
+        return probabilities_of(logits, multi_label=self._multi_label)
 
     def _strength(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
         rows = np.random.default_rng(self._seed).permutation(len(vectors))[:_MAX_TRIED_ROWS]
@@ -79,26 +73,21 @@ class FrozenEncoder:
             warnings.simplefilter("ignore", UserWarning)
             folds = splitter(_FOLDS, shuffle=True, random_state=self._seed)
             parts = list(folds.split(vectors, truth.argmax(axis=1)))
-        losses = dict.fromkeys(_STRENGTHS, 0.0)
-        for strength in _STRENGTHS:
-            for fitted, held_out in parts:
-                weights, biases = self._fit(vectors[fitted], truth[fitted], strength)
-                logits = vectors[held_out].astype(np.float64) @ weights.T + biases
-                losses[strength] += self._loss(logits, truth[held_out])
-        return min(losses, key=losses.__getitem__)
 
-    def _loss(self, logits: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-        if self._multi_label:
-            return float(np.logaddexp(0, np.where(truth, -logits, logits)).sum())
-        names = np.arange(truth.shape[1])
-        return float(
-            log_loss(truth.argmax(axis=1), softmax(logits, axis=1), labels=names, normalize=False)
-        )
+        def gain(strength: float) -> float:
+            total = 0.0
+            for fitted, held_out in parts:
+                model = self._fit(vectors[fitted], truth[fitted], strength)
+                found = self._probabilities(vectors[held_out], model)
+                _, mean = score(found, truth[held_out], multi_label=self._multi_label)
+                total += len(held_out) * mean
+            return total
+
+        return max(_STRENGTHS, key=gain)
 
     def _fit(
         self, vectors: NDArray[np.float32], truth: NDArray[np.bool_], strength: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The weights, `(labels, width)`, and the biases, `(labels,)`."""
+    ) -> _Model:
         count = truth.shape[1]
         weights = np.zeros((count, vectors.shape[1]))
         if not self._multi_label:

@@ -1,6 +1,6 @@
 """A teacher that is a Gatewise model of the same labels, such as a larger one."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +8,12 @@ from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.training.teacher.encoder_folder import license_of
-from gatewise.training.teacher.teacher import TeacherCard, TeacherError
+from gatewise.training.teacher.teacher import Teacher, TeacherCard, TeacherError
 from gatewise.vocab.corpus.labels import Labels
 
 
-class GatewiseModel:
-    """See `gatewise.training.teacher.teacher.Teacher`; its vectors are its probabilities."""
-
-    has_space = False
+class GatewiseModel(Teacher):
+    """Its vectors are its probabilities."""
 
     def __init__(self, path: Path, labels: Labels, *, multi_label: bool) -> None:
         """Loads a model.
@@ -42,9 +40,6 @@ class GatewiseModel:
             license=license_of(path),
         )
 
-    def learn(self, _: NDArray[np.float32], __: NDArray[np.bool_]) -> None:
-        """Nothing: it is a classifier of the labels."""
-
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The probability of each label for some texts."""
         return self._classifier.probabilities(self._classifier.encode(texts))
@@ -55,10 +50,6 @@ class GatewiseModel:
         if self._classifier.multi_label:
             return wide
         return np.asarray(wide / wide.sum(axis=1, keepdims=True))
-
-    def similar_words(self, _: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """None: what it knows of words it knows of the labels."""
-        return {}
 
 
 def is_gatewise_model(path: Path) -> bool:

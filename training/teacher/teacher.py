@@ -57,6 +57,8 @@ class TeacherCard:
 class Teacher(Protocol):
     """A model whose costly result for a text is a vector, which is kept and read again.
 
+    By default it is a classifier of the labels as it is, and knows nothing but those.
+
     Attributes:
         card: What it is.
         fingerprint: Digest of everything that its vectors depend on.
@@ -67,7 +69,7 @@ class Teacher(Protocol):
     card: TeacherCard
     fingerprint: str
     width: int
-    has_space: bool
+    has_space: bool = False
 
     def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_], /) -> None:
         """Becomes a classifier of the labels, if it is none yet.
@@ -86,8 +88,9 @@ class Teacher(Protocol):
         NaN for a text to which the teacher gives no label.
         """
 
-    def similar_words(self, words: Collection[str], /) -> Mapping[str, tuple[str, ...]]:
+    def similar_words(self, _: Collection[str], /) -> Mapping[str, tuple[str, ...]]:
         """Words of similar meaning, for those of some words for which there are any."""
+        return {}
 
 
 def duration(seconds: float) -> str:

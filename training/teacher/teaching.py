@@ -8,11 +8,9 @@ and no copy or unlabelled text is one of them.
 
 import hashlib
 import json
-import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -24,10 +22,9 @@ from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.auto_settings import with_unit
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.encoded_corpus import update_digest
-from gatewise.training.data.minhash import normalized
 from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
-from gatewise.training.teacher.changed_copies import TextChanger, units
+from gatewise.training.teacher.changed_rows import KnownTexts, RowChanger, sample
 from gatewise.training.teacher.labeller import Labeller, open_teachers
 from gatewise.training.teacher.targets import mix, soften
 from gatewise.training.teacher.teacher import (
@@ -48,17 +45,12 @@ from gatewise.vocab.atomic_files import atomic_write
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
-from gatewise.vocab.tokenizer import character_classes
 
 _LIMITS_FILE = "limits.json"
 """What earlier runs had time for, in the folder of the caches."""
 
-_WINDOW = 4096
 _MAX_LEARNT = 50_000
 """Rows of a part that a teacher becomes a classifier by."""
-
-_MAX_POOL = 20_000
-"""Texts that words and ends of copies are drawn from."""
 
 
 @dataclass(frozen=True)
@@ -228,8 +220,8 @@ class _Teaching:
         self._copies = self._copied = 0
         self.has_neighbours = False
         self._unlabelled: UnlabelledCounts | None = None
-        # Of every text that the network learns from or is measured on.
-        self._seen: set[int] = set()
+        # Every text that the network learns from or is measured on.
+        self._known = KnownTexts()
 
     def read_corpus(self, train: LabelledTexts) -> None:
         """Has the teachers read all rows, and become classifiers by the training rows."""
@@ -247,7 +239,7 @@ class _Teaching:
         missing = [self._labeller.count_missing(texts) for texts in _chunks(parts)]
         unread = sum(missing)
         for texts, new in zip(_chunks(parts), missing, strict=True):
-            self._seen.update(map(_key, texts))
+            self._known.add(texts)
             self._labeller.read(texts, stage.add)
             unread -= new
             self._check_time(unread)
@@ -266,7 +258,10 @@ class _Teaching:
             return
         self._tell_time(f"{copies} changed copies of each text", copies * len(rows))
         stage = _Stage("labelling copies", copies * len(rows), self._on_progress)
-        changer = self._changer()
+        changer = RowChanger(
+            self._rows, self._config.training.seed, self._known, self._labeller.similar_words
+        )
+        self.has_neighbours = changer.has_neighbours
         while self._copies < copies and self._has_time_for(len(rows)):
             yield from self._copy_rows(changer, self._copies, stage)
             self._copies += 1
@@ -299,7 +294,7 @@ class _Teaching:
             for row, target in zip(window, mixed, strict=True):
                 yield (
                     replace(row, probabilities=tuple(target.tolist()))
-                    if self._in_scope(row)
+                    if self._rows.in_scope(row)
                     else row
                 )
 
@@ -312,7 +307,7 @@ class _Teaching:
         while (window := list(islice(stream, 512))) and (
             limit is not None or self._has_time_for(len(window))
         ):
-            new = [text for text in window if self._is_new(text)]
+            new = [text for text in window if self._known.is_new(text)]
             self._labeller.read(new)
             like = is_like(new) if new else np.zeros(0, dtype=np.bool_)
             kept = [text for text, is_kept in zip(new, like, strict=True) if is_kept]
@@ -327,23 +322,16 @@ class _Teaching:
         self._unlabelled = UnlabelledCounts(read, known, unlike, without, used)
         self._report(str(self._unlabelled))
 
-    def _copy_rows(self, changer: TextChanger, number: int, stage: "_Stage") -> Iterator[Row]:
+    def _copy_rows(self, changer: RowChanger, number: int, stage: "_Stage") -> Iterator[Row]:
         """A changed copy of each row."""
-        generator = np.random.default_rng([self._config.training.seed, number])
-        for window in self._rows.train.windows():
-            made = [
-                (changer.copy(row.text, generator, joins=self._in_scope(row)), row)
-                for row in window
-            ]
-            made = [(text, row) for text, row in made if self._is_new(text)]
-            stage.add(len(window) - len(made))
-            outside = [(text, row) for text, row in made if not self._in_scope(row)]
-            yield from (Row(text, (), row.location) for text, row in outside)
-            inside = [(text, row) for text, row in made if self._in_scope(row)]
-            stage.add(len(outside))
+        for copies, left_out in changer.copies(number):
+            outside = [row for row in copies if not self._rows.in_scope(row)]
+            yield from outside
+            inside = [row for row in copies if self._rows.in_scope(row)]
+            stage.add(left_out + len(outside))
             labelled = list(
                 self._labelled(
-                    [text for text, _ in inside], [row.location for _, row in inside], stage
+                    [row.text for row in inside], [row.location for row in inside], stage
                 )
             )
             yield from labelled
@@ -373,16 +361,9 @@ class _Teaching:
         found = self._labeller.probabilities(texts, stage.add if stage else lambda _: None)
         return soften(found, self._config.teacher.temperature, multi_label=self._rows.multi_label)
 
-    def _changer(self) -> TextChanger:
-        pool = _sample(self._rows.train)
-        words = {unit.strip().lower() for text in pool for unit in units(text)}
-        neighbours = self._labeller.similar_words(words)
-        self.has_neighbours = bool(neighbours)
-        return TextChanger(pool, neighbours)
-
     def _likeness(self) -> Any:
         """A function of texts, which tells which of them are like those of the corpus."""
-        train, validation = _sample(self._rows.train), _sample(self._rows.validation)
+        train, validation = sample(self._rows.train), sample(self._rows.validation)
         vectors = self._labeller.vectors(train)
         if vectors is not None:
             of_validation = self._labeller.vectors(validation)
@@ -391,16 +372,6 @@ class _Teaching:
         vectorizer, of_train = spelling_vectors(train)
         likeness = Likeness(of_train, vectorizer.transform(validation))
         return lambda texts: likeness.is_like(vectorizer.transform(texts))
-
-    def _in_scope(self, row: Row) -> bool:
-        return bool(row.labels) or self._rows.multi_label
-
-    def _is_new(self, text: str) -> bool:
-        """Whether a text has a token and was not seen before; it then counts as seen."""
-        if not _has_token(text) or (key := _key(text)) in self._seen:
-            return False
-        self._seen.add(key)
-        return True
 
     def _has_time_for(self, texts: int) -> bool:
         if self._seconds is None or self._limits.copies is not None:
@@ -474,9 +445,7 @@ class _Limits:
 def _labelled(part: StoredRows, rows: Rows) -> LabelledTexts:
     """The rows of a part that are in scope, evenly spaced if there are very many."""
     step = -(-len(part) // _MAX_LEARNT)
-    chosen = [
-        row for row in part.only(np.arange(len(part)) % step == 0) if row.labels or rows.multi_label
-    ]
+    chosen = [row for row in part.only(np.arange(len(part)) % step == 0) if rows.in_scope(row)]
     truth = rows.labels.matrix([row.labels for row in chosen])
     return LabelledTexts([row.text for row in chosen], truth)
 
@@ -510,25 +479,3 @@ def _chunks(parts: Sequence[StoredRows]) -> Iterator[list[str]]:
         for texts in stored.texts():
             for start in range(0, len(texts), 512):
                 yield texts[start : start + 512]
-
-
-def _sample(rows: StoredRows) -> list[str]:
-    """Texts, evenly spaced."""
-    step = -(-len(rows) // _MAX_POOL)
-    chosen = rows.only(np.arange(len(rows)) % step == 0)
-    return list(chain.from_iterable(chosen.texts()))
-
-
-def _key(text: str) -> int:
-    """A number for all texts that differ in case and white space only."""
-    form = normalized(text).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(form, digest_size=8).digest(), "little")
-
-
-def _has_token(text: str) -> bool:
-    return bool(_dropped().sub("", text).strip())
-
-
-@cache
-def _dropped() -> re.Pattern[str]:
-    return re.compile(character_classes.python_class(character_classes.dropped()))

@@ -56,13 +56,13 @@ class TorchEncoder:
         self._accepted = inspect.signature(model.forward).parameters.keys()
 
     def run(self, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        """The state of each token, `(texts, tokens, width)`."""
+        """What `outputs` gives, as an array."""
         with torch.inference_mode():
-            found: NDArray[np.float32] = self.states(inputs).float().cpu().numpy()
+            found: NDArray[np.float32] = self.outputs(inputs).float().cpu().numpy()
         return found
 
-    def states(self, inputs: dict[str, NDArray[np.int64]]) -> torch.Tensor:
-        """The state of each token as a tensor on the device, for training too."""
+    def outputs(self, inputs: dict[str, NDArray[np.int64]]) -> torch.Tensor:
+        """The state of each token, `(texts, tokens, width)`, on the device; for training too."""
         tensors = {
             name: torch.from_numpy(values).to(self.device)
             for name, values in inputs.items()
