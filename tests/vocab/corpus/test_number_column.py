@@ -163,7 +163,7 @@ def test_columns_of_numbers_that_are_missing_or_named_twice_are_refused(tmp_path
         ([], "column 'values': expected 2 in every row, received a list of 0"),
         (3, "column 'values': expected 2 in every row, received a number"),
         ("[1 2]", r"column 'values': expected a finite number such as 3.5, received '\[1 2\]'"),
-        (None, "the number is missing"),
+        (None, "column 'values': the number is missing"),
     ],
 )
 def test_a_row_with_other_numbers_than_the_first_is_a_bad_row(value, reason):
