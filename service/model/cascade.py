@@ -79,7 +79,7 @@ def _obstacle(artifact: Artifact) -> str:
     if artifact.config.gatewise.cascade and artifact.precision != "fp32":
         return f"it was chosen for the network in fp32, not in {artifact.precision}"
     if artifact.config.task == "regression":
-        return "it is for models that predict labels; this one predicts a number"
+        return "it is for models that predict labels; this one predicts numbers"
     if artifact.config.multi_label:
         return "it is for models that give each text exactly one label; this one gives several"
     if not artifact.config.gatewise.network.ngrams:

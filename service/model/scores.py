@@ -139,7 +139,7 @@ def none_labels(
     return [None if each else reject.label for each in accepted]
 
 
-NO_LABELS = "{}: expected a model that predicts labels; this one predicts a number"
+NO_LABELS = "{}: expected a model that predicts labels; this one predicts numbers"
 """Why an option that is about labels or probabilities is refused."""
 
 

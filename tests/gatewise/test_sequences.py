@@ -41,7 +41,8 @@ def few(gestures):
 
 
 def test_gestures_are_learnt(gestures_run):
-    run, _ = gestures_run
+    run, path = gestures_run
+    assert "a linear SVM on the last steps has" in (path / "README.md").read_text("utf-8")
     assert run.test.accuracy > 0.85
     assert run.tokens == 0
     assert 0.93 < run.coverage.share < 0.97

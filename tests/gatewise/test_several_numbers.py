@@ -163,6 +163,7 @@ def test_the_folder_names_the_numbers(gatewise, folder):
         assert f"Predicted by true number: <bdi>{name}</bdi>" in report
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "Text regression: `rating`, `length` for each text" in card
+    assert "predicting the mean of each, " in card
     assert "| test, `length` |" in card
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     exact, _, integers = (each["rmse"] for each in metrics["models"])
