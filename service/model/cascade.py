@@ -28,6 +28,10 @@ class PaddedLogits(NamedTuple):
     linear: int = 0  # texts that the linear path alone classified
 
 
+class NoCascadeError(ArgumentError):
+    """A cascade is asked of a model that has none."""
+
+
 class Cascade:
     """The cascade of a model; safe to use from several threads.
 
@@ -37,7 +41,7 @@ class Cascade:
         network: The logits of texts by the whole network.
 
     Raises:
-        ArgumentError: The model has no cascade.
+        NoCascadeError: The model has no cascade.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class Cascade:
     ) -> None:
         settings = artifact.config.gatewise.cascade
         if settings is None or path is None:
-            raise ArgumentError(f"cascade: {_obstacle(artifact)}", option="cascade")
+            raise NoCascadeError(f"cascade: {_obstacle(artifact)}", option="cascade")
         self._settings, self._path, self._network = settings, path, network
 
     def probabilities(self, texts: Ragged) -> Probabilities:
