@@ -2,7 +2,7 @@
 
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from gatewise.model import Model
 from gatewise.service.model.scores import reached
-from gatewise.sources import is_sequence, label_values, text_values
+from gatewise.sources import is_sequence, label_values, names_of_columns, table_columns, text_values
 from gatewise.training.config.config import Config, placed, sections_of
 from gatewise.training.config.network_section import SIZED
 from gatewise.vocab.corpus.data_frames import column_names, column_values, is_missing, is_table
@@ -125,7 +125,7 @@ class _Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # of no t
             sample_weight: The weight of each row, by which its loss is multiplied: 0 leaves it
                 out, and only the ratios of weights matter.
             X_validation: Rows that choose the best epoch; None holds a share of the rows out.
-            y_validation: Their labels.
+            y_validation: Their labels; the columns of a data frame are those of their names in `y`.
 
         Raises:
             GatewiseError: If the rows or the parameters cannot be used; a `ValueError` too.
@@ -133,7 +133,7 @@ class _Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # of no t
         inputs, (labels, names, classes) = self._inputs(X), _targets(y)
         validation = None
         if _has_validation(X_validation, y_validation):
-            of_validation, _, others = _targets(y_validation)
+            of_validation, _, others = _targets(y_validation, names_of_columns(y))
             _check_columns(labels, others, classes)
             validation = (self._inputs(X_validation), of_validation)
         rejects = any(getattr(self, name) is not None for name in _REJECTING)
@@ -271,7 +271,8 @@ class TextClassifier(_OfTexts, _Classifier):
 class TextRegressor(_OfTexts, _Regressor):
     """A model that predicts a number, or several, for each text; see `TextClassifier`.
 
-    `X` is one column of texts, `y` a number for each, or a matrix `(texts, numbers)`.
+    `X` is one column of texts, `y` a number for each, or a matrix `(texts, numbers)`. The numbers
+    of the model are called after the columns of a data frame.
 
     Attributes:
         model_: The `gatewise.Model`, whose files are in memory.
@@ -357,9 +358,8 @@ def _texts(X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
 def _sequences(X: Any) -> list[object]:  # noqa: N803 — likewise
     """The sequences of the rows."""
     if is_table(X):
-        names = column_names(X)
-        columns = [column_values(X[name]) for name in names]
-        X = columns[0] if len(names) == 1 else list(zip(*columns, strict=True))  # noqa: N806
+        columns = [*table_columns(X, "X").values()]
+        X = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))  # noqa: N806
     is_rows = getattr(X, "ndim", 1) > 1 and not hasattr(X, "toarray")
     found = list(X) if is_rows or isinstance(X, list | tuple) else column_values(X)
     first = next((each for each in found if not is_missing(each)), None)
@@ -394,23 +394,27 @@ def _require_target(y: Any) -> None:
 
 
 @_own_errors()
-def _numbers(y: Any) -> list[object]:
-    """The numbers of the texts; each is checked as in a row of a file."""
+def _numbers(y: Any) -> Any:
+    """The numbers of the texts, of which a table of several keeps their names."""
     _require_target(y)
+    if names_of_columns(y):
+        return y
     if is_table(y):
-        y = np.array([column_values(y[name]) for name in column_names(y)]).T
+        y = np.array([*table_columns(y, "y").values()]).T
     is_rows = isinstance(y, list | tuple) and all(isinstance(row, list | tuple) for row in y)
     if (is_rows or getattr(y, "ndim", 1) == 2) and np.shape(y)[1] > 1:
-        rows: list[object] = np.asarray(y).tolist()
-        return rows
+        return np.asarray(y).tolist()
     return column_values(column_or_1d(y, warn=True))
 
 
 @_own_errors()
-def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
-    """The labels for a training run, the name of each class in it, and the classes."""
+def _targets(y: Any, names: Sequence[str] = ()) -> tuple[Any, list[str], NDArray[Any]]:
+    """The labels for a training run, the name of each class in it, and the classes.
+
+    The columns of a table of validation rows are those of the training rows' names.
+    """
     _require_target(y)
-    y = _matrix_of(y)
+    y = _matrix_of(y, names)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
         if y.dtype.kind == "f" and not np.isfinite(y).all():
             raise CorpusError("y: expected zeros and ones in an indicator matrix, received NaN")
@@ -456,12 +460,12 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
     return names, [names[index] for index in first], classes
 
 
-def _matrix_of(y: Any) -> Any:
+def _matrix_of(y: Any, names: Sequence[str]) -> Any:
     """A sparse matrix, a table, or rows of zeros and ones as an array; others as they are."""
     if hasattr(y, "toarray"):
         return y.toarray()
     if is_table(y):
-        return np.array([column_values(y[name]) for name in column_names(y)]).T
+        return np.array([*table_columns(y, "y_validation" if names else "y", names).values()]).T
     if hasattr(y, "__array__") and not hasattr(y, "__iter__"):
         return np.asarray(y)
     is_rows = isinstance(y, list | tuple) and all(isinstance(row, list | np.ndarray) for row in y)

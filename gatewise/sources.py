@@ -191,11 +191,48 @@ def table_keys(table: Any, name: str) -> dict[str, object]:
     Raises:
         CorpusError: Two columns have one name.
     """
-    keys = column_names(table)
-    by_name = {table_name(key): key for key in keys}
-    if len(by_name) < len(keys):
-        raise CorpusError(f"{name}: expected columns with different names, received two of one")
+    by_name: dict[str, object] = {}
+    for key in column_names(table):
+        column = table_name(key)
+        if column in by_name:
+            raise CorpusError(
+                f"{name}: expected columns with different names, received two called {column!r}"
+            )
+        by_name[column] = key
     return by_name
+
+
+def names_of_columns(table: object) -> tuple[str, ...]:
+    """The names of a table's columns, if it has several and names them by strings; else none.
+
+    >>> names_of_columns({"price": [1.5], "age": [2]}), names_of_columns([[1.5, 2]])
+    (('price', 'age'), ())
+    """
+    names = column_names(table) if is_table(table) else []
+    are_names = len(names) > 1 and all(isinstance(name, str) for name in names)
+    return tuple(map(str, names)) if are_names else ()
+
+
+def table_columns(table: Any, name: str, expected: Sequence[str] = ()) -> dict[str, list[Any]]:
+    """The values of a table's columns by their names.
+
+    Args:
+        table: The table.
+        name: What it is in messages.
+        expected: The order of the columns, wherever they stand; it has no effect on a table without
+            names, which gives them by their places.
+
+    Raises:
+        CorpusError: Two columns have one name, or they have others than expected.
+    """
+    keys, given = table_keys(table, name), names_of_columns(table)
+    if expected and given and set(expected) != set(given):
+        raise CorpusError(
+            f"{name}: expected columns called {shown_names(expected)}, received "
+            f"{shown_names(given)}: an array gives them by their places"
+        )
+    order = expected if expected and given else keys
+    return {column: column_values(table[keys[column]]) for column in order}
 
 
 def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
@@ -230,9 +267,8 @@ def _label_columns(
     """The labels as the columns that a file of such rows would have."""
     single, several = columns.label or LABEL, columns.label or LABELS
     if is_table(labels):
-        keys = table_keys(labels, rows_name)
-        cells = [column_values(labels[key]) for key in keys.values()]
-        return _matrix(list(zip(*cells, strict=True)), list(keys), columns, rows_name)
+        cells = table_columns(labels, rows_name)
+        return _matrix(list(zip(*cells.values(), strict=True)), list(cells), columns, rows_name)
     if getattr(labels, "ndim", 1) == 2:
         names = list(classes or map(str, range(labels.shape[1])))
         return _matrix(labels.tolist(), names, columns, rows_name)
@@ -272,30 +308,11 @@ def _checked_labels(labels: Any) -> Any:
     return labels.ravel() if is_column else labels
 
 
-def names_of_numbers(labels: object) -> tuple[str, ...]:
-    """The names that a table gives to several numbers; empty if it gives none.
-
-    >>> names_of_numbers({"price": [1.5], "age": [2]}), names_of_numbers([[1.5, 2]])
-    (('price', 'age'), ())
-    """
-    names = column_names(labels) if is_table(labels) else []
-    are_names = len(names) > 1 and all(isinstance(name, str) for name in names)
-    return tuple(map(str, names)) if are_names else ()
-
-
 def _number_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str, list[Any]]:
     """Numbers to predict, or rows of several, as the columns that a file of them would have."""
     if is_table(labels):
-        keys = table_keys(labels, rows_name)
-        given = names_of_numbers(labels)
-        # A column is the number of its name, wherever it stands; without names, of its place.
-        expected = columns.numbers_in(()) or columns.names if given else ()
-        if expected and set(expected) != set(given):
-            raise CorpusError(
-                f"{rows_name}: expected numbers in columns called {shown_names(expected)}, "
-                f"received {shown_names(given)}: an array gives them by their places"
-            )
-        cells = [column_values(labels[keys[name]]) for name in expected or keys]
+        expected = columns.numbers_in(()) or columns.names
+        cells = [*table_columns(labels, rows_name, expected).values()]
         values = cells[0] if len(cells) == 1 else [list(row) for row in zip(*cells, strict=True)]
     else:
         values = labels.tolist() if getattr(labels, "ndim", 1) == 2 else column_values(labels)

@@ -15,7 +15,7 @@ from gatewise.model import Model
 from gatewise.service.model.model_folder import check_target
 from gatewise.sources import (
     are_numbers,
-    names_of_numbers,
+    names_of_columns,
     pair_source,
     source_of,
     with_weights,
@@ -150,7 +150,7 @@ def _named_numbers(labels: object, config: Config) -> tuple[str, ...]:
     """The names of several numbers that a table beside the texts gives, and the settings do not."""
     if config.corpus.task != "regression" or config.corpus.label_column is not None:
         return ()
-    names = names_of_numbers(labels)
+    names = names_of_columns(labels)
     for name in names:
         if "," in name or name != name.strip():
             raise CorpusError(

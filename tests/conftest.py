@@ -248,16 +248,28 @@ def train(briefly_timed):
 
 
 @pytest.fixture(scope="session")
-def trained(once, languages, small_config, train):
-    """A training run and the folder it wrote: `(run, path)`. Not to be changed by a test."""
+def train_once(once, train):
+    """Trains once for all processes: `train_once(name, config, *paths)` is `(run, path)`.
+
+    No test may change the model folder, which is called `model` unless `out` says otherwise.
+    """
+
+    def trained(name, config, *paths, out="model"):
+        def fill(folder):
+            run = train(folder / out, config, *paths)
+            (folder / "run.pickle").write_bytes(pickle.dumps(run))
+
+        folder = once(name, fill)
+        return pickle.loads((folder / "run.pickle").read_bytes()), folder / out
+
+    return trained
+
+
+@pytest.fixture(scope="session")
+def trained(languages, small_config, train_once):
+    """A training run and the folder it wrote: `(run, path)`."""
     corpora = [languages / f"{name}.csv" for name in ("train", "validation", "test")]
-
-    def fill(folder):
-        run = train(folder / "languages", small_config, *corpora)
-        (folder / "run.pickle").write_bytes(pickle.dumps(run))
-
-    folder = once("trained", fill)
-    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "languages"
+    return train_once("trained", small_config, *corpora, out="languages")
 
 
 @pytest.fixture(scope="session")
@@ -267,20 +279,15 @@ def model_folder(trained):
 
 
 @pytest.fixture(scope="session")
-def forward_model_folder(once, languages, small_config, train):
+def forward_model_folder(languages, small_config, train_once):
     """A model folder of a network that reads forward, with example texts. Not to be changed."""
     from gatewise.training.config.config import validated
 
     settings = small_config.model_dump(mode="json")
     settings["network"]["direction"] = "forward"
     settings["training"] |= {"epochs": 1, "keep_examples": True}
-    forward = validated(settings)
     corpora = [languages / "train.csv", languages / "validation.csv"]
-
-    def fill(folder):
-        train(folder / "languages", forward, *corpora)
-
-    return once("forward-trained", fill) / "languages"
+    return train_once("forward-trained", validated(settings), *corpora, out="languages")[1]
 
 
 # What each word adds to the number of a text, around 100.
@@ -309,21 +316,14 @@ def numbers_corpus(once):
 
 
 @pytest.fixture(scope="session")
-def numbers_run(once, numbers_corpus, train):
-    """A training run that predicts numbers, and its folder: `(run, path)`. Not to be changed."""
+def numbers_run(numbers_corpus, train_once):
+    """A training run that predicts numbers, and its folder: `(run, path)`."""
     from gatewise.training.config import config
 
-    settings = ["units=8", "embedding_size=16", "buckets=1000"]
-    assignments = [f"network.{setting}" for setting in settings]
-    settings = config.load(assignments=[*assignments, "tokens.unit=word", "training.epochs=4"])
-
-    def fill(folder):
-        paths = numbers_corpus / "train.csv", None, numbers_corpus / "test.csv"
-        run = train(folder / "model", settings, *paths)
-        (folder / "run.pickle").write_bytes(pickle.dumps(run))
-
-    folder = once("numbers-trained", fill)
-    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
+    settings = ["network.units=8", "network.embedding_size=16", "network.buckets=1000"]
+    settings = config.load(assignments=[*settings, "tokens.unit=word", "training.epochs=4"])
+    paths = numbers_corpus / "train.csv", None, numbers_corpus / "test.csv"
+    return train_once("numbers-trained", settings, *paths)
 
 
 @pytest.fixture(scope="session")
@@ -345,20 +345,14 @@ def pairs_corpus(once, numbers_corpus):
 
 
 @pytest.fixture(scope="session")
-def pairs_run(once, pairs_corpus, train):
-    """A training run that predicts two numbers, and its folder. Not to be changed by a test."""
+def pairs_run(pairs_corpus, train_once):
+    """A training run that predicts two numbers, and its folder."""
     from gatewise.training.config import config
 
     settings = ["network.units=8", "network.embedding_size=16", "network.buckets=1000"]
     settings += ["tokens.unit=word", "training.epochs=4", "corpus.label_column=rating,length"]
-
-    def fill(folder):
-        paths = pairs_corpus / "train.csv", None, pairs_corpus / "test.csv"
-        run = train(folder / "model", config.load(assignments=settings), *paths)
-        (folder / "run.pickle").write_bytes(pickle.dumps(run))
-
-    folder = once("pairs-trained", fill)
-    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
+    paths = pairs_corpus / "train.csv", None, pairs_corpus / "test.csv"
+    return train_once("pairs-trained", config.load(assignments=settings), *paths)
 
 
 def sequences_of_gestures(count, seed):
@@ -405,19 +399,13 @@ def gestures_corpus(once):
 
 
 @pytest.fixture(scope="session")
-def gestures_run(once, gestures_corpus, train):
-    """A training run on sequences of numbers, and its folder: `(run, path)`. Not to be changed."""
+def gestures_run(gestures_corpus, train_once):
+    """A training run on sequences of numbers, and its folder: `(run, path)`."""
     from gatewise.training.config import config
 
     settings = ["network.units=8", "network.cell=gru", "network.dropout=0.1", "training.epochs=20"]
-
-    def fill(folder):
-        paths = gestures_corpus / "train.jsonl", None, gestures_corpus / "test.parquet"
-        run = train(folder / "model", config.load(assignments=settings), *paths)
-        (folder / "run.pickle").write_bytes(pickle.dumps(run))
-
-    folder = once("gestures-trained", fill)
-    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
+    paths = gestures_corpus / "train.jsonl", None, gestures_corpus / "test.parquet"
+    return train_once("gestures-trained", config.load(assignments=settings), *paths)
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,7 @@ class EarlierModel:
         """
         if "regression" in (rows.task, self.classifier.task):
             raise ArgumentError(
-                f"{self._path}: a run that predicts a number cannot start from an earlier model, "
+                f"{self._path}: a run that predicts numbers cannot start from an earlier model, "
                 "nor any run from a model that does: train it from the start"
             )
         if rows.multi_label != self.classifier.multi_label:

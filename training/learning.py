@@ -304,26 +304,24 @@ def _decide(
                 f"confidence of {conformal_interval.CONFIDENCE:.0%}"
             )
         return replace(model, interval=interval), Decisions(None, None, None)
+    multi_label = model.task == "multi_label"
+    classified = decision_rules.classify(model.classifier(), validation)
     if config.training.calibration:
-        calibration = decision_rules.calibration(model.classifier(), validation)
+        calibration = decision_rules.calibration(classified, multi_label=multi_label)
         if calibration.temperature != 1:
             model = model.divided_by(calibration.temperature)
-    if model.task == "multi_label":
-        thresholds = decision_rules.label_thresholds(model.classifier(), validation)
-        model = replace(model, thresholds=thresholds)
+            classified = classified.divided_by(calibration.temperature)
+    if multi_label:
+        model = replace(model, thresholds=decision_rules.label_thresholds(classified))
     elif config.reject.is_wanted:
-        rejection = decision_rules.rejection(model.classifier(), validation, config.reject)
+        rejection = decision_rules.rejection(classified, config.reject)
         model = replace(model, reject=rejection.settings())
         if not rejection.reached:
             report(
                 f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
                 f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
             )
-    cascade = (
-        None
-        if model.task == "multi_label"
-        else decision_rules.cascade(model.classifier(), validation)
-    )
+    cascade = None if multi_label else decision_rules.cascade(model.classifier(), classified)
     if cascade:
         model = replace(model, cascade=cascade.settings)
     return model, Decisions(calibration, rejection, cascade)

@@ -47,6 +47,11 @@ class RunMetrics:
     comparison: Comparison | None = None
     earlier: ComparedModel | None = None
 
+    @property
+    def linear_features(self) -> str:
+        """What the linear baseline reads of a text, or of a sequence."""
+        return "TF-IDF features" if self.tokens else "the last steps"
+
     def as_dict(self) -> dict[str, object]:
         """The metrics as a JSON object; the same run gives the same object."""
         return {

@@ -42,11 +42,7 @@ def predict(
         encoded = classifier.encode_nonempty(items, names.__getitem__)
         for text, cut, row in zip(lines, encoded, classifier.probabilities(encoded), strict=True):
             best = classifier.best(row, top_k)
-            if encoding.input == "text":
-                given = {"text": text}
-            else:
-                # NaN, which is missing, is not JSON; infinity is refused before.
-                given = {"sequence": json.loads(text, parse_constant=lambda _: None)}
+            given = {"text": text} if encoding.input == "text" else {"sequence": json.loads(text)}
             if cut.truncated:
                 typer.echo(f"gatewise: {truncated.format(len(cut.ids))}", err=True)
             if classifier.task == "regression":

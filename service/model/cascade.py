@@ -28,6 +28,10 @@ class PaddedLogits(NamedTuple):
     linear: int = 0  # texts that the linear path alone classified
 
 
+class NoCascadeError(ArgumentError):
+    """A cascade is asked of a model that has none."""
+
+
 class Cascade:
     """The cascade of a model; safe to use from several threads.
 
@@ -37,7 +41,7 @@ class Cascade:
         network: The logits of texts by the whole network.
 
     Raises:
-        ArgumentError: The model has no cascade.
+        NoCascadeError: The model has no cascade.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class Cascade:
     ) -> None:
         settings = artifact.config.gatewise.cascade
         if settings is None or path is None:
-            raise ArgumentError(f"cascade: {_obstacle(artifact)}", option="cascade")
+            raise NoCascadeError(f"cascade: {_obstacle(artifact)}", option="cascade")
         self._settings, self._path, self._network = settings, path, network
 
     def probabilities(self, texts: Ragged) -> Probabilities:
@@ -79,7 +83,7 @@ def _obstacle(artifact: Artifact) -> str:
     if artifact.config.gatewise.cascade and artifact.precision != "fp32":
         return f"it was chosen for the network in fp32, not in {artifact.precision}"
     if artifact.config.task == "regression":
-        return "it is for models that predict labels; this one predicts a number"
+        return "it is for models that predict labels; this one predicts numbers"
     if artifact.config.multi_label:
         return "it is for models that give each text exactly one label; this one gives several"
     if not artifact.config.gatewise.network.ngrams:

@@ -270,7 +270,7 @@ class Classifier:
         """
         if self.task == "regression" and function_to_apply not in (None, "none"):
             raise ArgumentError(
-                f"function_to_apply: expected none, because the model predicts a number, received "
+                f"function_to_apply: expected none, because the model predicts numbers, received "
                 f"{function_to_apply}",
                 option="function_to_apply",
             )
@@ -300,7 +300,7 @@ class Classifier:
             ArgumentError: The model predicts numbers, which have no probabilities.
         """
         if self.task == "regression":
-            raise ArgumentError("predict_proba: the model predicts a number: use predict")
+            raise ArgumentError("predict_proba: the model predicts numbers: use predict")
         return self._probabilities_of(texts)
 
     def predict(

@@ -91,29 +91,32 @@ def ranked(
             towards `top_k`, and has the score of the best label.
         in_order: Whether the labels keep their order: the numbers of a regression have no best.
     """
-    order = best_first(scores, top_k, thresholds, in_order=in_order)
-    found = [(labels[index], shortest(scores[index])) for index in order]
-    if none is None:
-        return found
-    return [(none, shortest(scores.max())), *found][:top_k]
+    pairs = best_first(labels, scores, top_k, thresholds, none, in_order=in_order)
+    return [(label, shortest(score)) for label, score in pairs]
 
 
 def best_first(
+    labels: Sequence[str],
     scores: NDArray[np.float32],
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
+    none: str | None = None,
     *,
     in_order: bool = False,
-) -> NDArray[np.intp]:
-    """The indices of a text's scores, best first; see `ranked`.
+) -> list[tuple[str, np.float32]]:
+    """`ranked`, with the scores as they are.
 
-    >>> best_first(np.array([0.1, 0.9], dtype=np.float32)).tolist()
-    [1, 0]
+    >>> best_first(["ham", "spam"], np.array([0.25, 0.75], dtype=np.float32), top_k=1)
+    [('spam', np.float32(0.75))]
     """
     order = np.arange(len(scores)) if in_order else np.argsort(-scores, kind="stable")
     if thresholds is not None:
         order = order[reached(scores, thresholds)[order]]
-    return order[:top_k]
+    order = order[:top_k]
+    found = [
+        (labels[place], score) for place, score in zip(order.tolist(), scores[order], strict=True)
+    ]
+    return found if none is None else [(none, scores.max()), *found][:top_k]
 
 
 def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) -> NDArray[np.bool_]:
@@ -139,7 +142,7 @@ def none_labels(
     return [None if each else reject.label for each in accepted]
 
 
-NO_LABELS = "{}: expected a model that predicts labels; this one predicts a number"
+NO_LABELS = "{}: expected a model that predicts labels; this one predicts numbers"
 """Why an option that is about labels or probabilities is refused."""
 
 

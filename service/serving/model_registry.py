@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from gatewise.service.model.cascade import NoCascadeError
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.batching import Capacity, MetricsObserver
 from gatewise.service.serving.model_sources import FoundVersion, ModelSource
 from gatewise.service.serving.served_model import ServedModel
-from gatewise.vocab.errors import ArgumentError, GatewiseError
+from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
 
@@ -294,7 +295,7 @@ class ModelRegistry:
         classifier = Classifier.load(found.path, threads=self._threads)
         try:
             served = self._served(name, found.version, classifier)
-        except ArgumentError as error:  # a model without a cascade
+        except NoCascadeError as error:
             raise ModelFolderError(f"{found.path}: {error}") from None
         served.warm_up()
         return served

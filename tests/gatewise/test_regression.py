@@ -145,7 +145,7 @@ def test_what_numbers_have_not_is_refused(gatewise, folder, model, numbers_corpu
         assert code == 1
         assert stderr == (
             f"gatewise: error: {option[0]}: expected a model that predicts labels; this one "
-            "predicts a number\n"
+            "predicts numbers\n"
         )
 
 

@@ -41,7 +41,8 @@ def few(gestures):
 
 
 def test_gestures_are_learnt(gestures_run):
-    run, _ = gestures_run
+    run, path = gestures_run
+    assert "a linear SVM on the last steps has" in (path / "README.md").read_text("utf-8")
     assert run.test.accuracy > 0.85
     assert run.tokens == 0
     assert 0.93 < run.coverage.share < 0.97
@@ -303,10 +304,11 @@ def test_a_number_far_from_the_others_is_not_mistaken_for_divergence():
     assert not [each for each in found if "diverges" in getattr(each, "message", "")]
 
 
-def test_predict_writes_a_missing_number_as_null(gatewise, folder):
-    code, stdout, _ = gatewise("predict", folder, "[[1, NaN], [2, null]]", "--json")
+def test_predict_takes_and_writes_a_missing_number_as_null(gatewise, refused, folder):
+    code, stdout, _ = gatewise("predict", folder, "[[1, null], [2, null]]", "--json")
     assert code == 0
     assert '"sequence": [[1, null], [2, null]]' in stdout
+    assert "null for a missing one" in refused("predict", folder, "[[1, NaN]]")
 
 
 def test_rows_of_another_width_are_bad_rows(gatewise, folder, tmp_path):

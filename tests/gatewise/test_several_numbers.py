@@ -8,6 +8,7 @@ import onnxruntime as ort
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from sklearn.base import clone
 
 import gatewise as package
 from gatewise.service.model.classifier import Classifier
@@ -162,6 +163,7 @@ def test_the_folder_names_the_numbers(gatewise, folder):
         assert f"Predicted by true number: <bdi>{name}</bdi>" in report
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "Text regression: `rating`, `length` for each text" in card
+    assert "predicting the mean of each, " in card
     assert "| test, `length` |" in card
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     exact, _, integers = (each["rmse"] for each in metrics["models"])
@@ -209,10 +211,16 @@ def test_smaller_precisions_and_the_text_model_keep_both_numbers(
 def test_an_estimator_predicts_a_matrix(test_rows):
     texts, truth = test_rows
     settings = {"units": 4, "embedding_size": 4, "buckets": 500, "epochs": 2, "spelling": ()}
-    fitted = TextRegressor(unit="word", refit=False, **settings).fit(texts[:150], truth[:150])
+    regressor = TextRegressor(unit="word", refit=False, **settings)
+    fitted = clone(regressor).fit(texts[:150], truth[:150])
     assert fitted.predict(texts[150:]).shape == (50, 2)
     assert fitted.score(texts[150:], truth[150:]) > 0.2
     assert fitted.model_.classes_ == ["value_1", "value_2"]
+    frame = pd.DataFrame(truth, columns=NAMES)
+    turned = frame[150:][["length", "rating"]]
+    named = clone(regressor).fit(texts[:150], frame[:150], None, texts[150:], turned)
+    assert named.model_.classes_ == [*NAMES]
+    assert named.model_.metrics["validation"]["rmse"] < 1
 
 
 def test_numbers_in_a_table_are_those_of_their_names_wherever_they_stand():
@@ -229,7 +237,7 @@ def test_numbers_in_a_table_are_those_of_their_names_wherever_they_stand():
     with pytest.raises(CorpusError, match="columns called price, age, received price, weight"):
         source_of(["a", "b"], numbers.rename(columns={"age": "weight"}), of_model, "rows")
     for names, reason in (
-        (["price", "price"], "received two of one"),
+        (["price", "price"], "received two called 'price'"),
         (["price,age", "price"], "no comma and no space at an end, received 'price,age'"),
         (["text", "price"], "another name than 'text'"),
     ):

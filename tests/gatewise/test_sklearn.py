@@ -152,7 +152,11 @@ def test_a_fit_leaves_no_graph_behind(classifier, rows, cell):
 def test_an_indicator_matrix_gives_several_labels(classifier, rows):
     texts, labels = rows
     matrix = np.stack([labels == 10, labels == 2, np.arange(len(labels)) % 2 == 0], axis=1)
-    fitted = clone(classifier).fit(texts, matrix.astype(int))
+    frame = pd.DataFrame(matrix.astype(int), columns=["good", "bad", "odd"])
+    # The columns of a frame are those of their names, wherever they stand.
+    turned = frame[["odd", "bad", "good"]]
+    fitted = clone(classifier).fit(texts, frame, X_validation=texts, y_validation=turned)
+    assert fitted.model_.metrics["validation"]["micro_f1"] == 1
     assert fitted.classes_.tolist() == [0, 1, 2]
     predicted, scores = fitted.predict(texts), fitted.decision_function(texts)
     assert predicted.shape == scores.shape == fitted.predict_proba(texts).shape == matrix.shape
@@ -192,6 +196,18 @@ def test_what_cannot_be_fitted_is_refused(classifier, texts, labels, message):
 
 
 def test_validation_rows_without_labels_are_refused(classifier, rows):
+    other = pd.DataFrame([[0, 1]], columns=["a", "c"])
+    for expected, given in (
+        ("y_validation: expected columns called a, b, received a, c", other),
+        (
+            "y_validation: expected columns .* received two called 'a'",
+            other.set_axis(["a", "a"], axis=1),
+        ),
+    ):
+        with pytest.raises(GatewiseError, match=expected):
+            clone(classifier).fit(
+                ["a", "b"], pd.DataFrame({"a": [0, 1], "b": [1, 0]}), None, ["c"], given
+            )
     with pytest.raises(GatewiseError, match="X_validation and y_validation: expected both"):
         clone(classifier).fit(*rows, X_validation=["a"])
 

@@ -87,6 +87,7 @@ def test_rows_of_a_matrix_are_sequences_of_single_numbers():
         (["a text", "another"], "X: expected a sequence of numbers for each row, .* of type str"),
         ([1.0, 2.0], "X: expected a sequence of numbers for each row, .* of type float"),
         (pd.DataFrame({"a": [1.0, 2.0]}), "X: expected a sequence of numbers for each row"),
+        (pd.DataFrame([[1, 2]] * 2, columns=["a", "a"]), "X: .*different names, .* two called 'a'"),
         ([[[1, 2]], [[1]]], "position 1: .*expected vectors of 2 numbers, received numbers"),
         ([[1, 2], None], "position 1: the sequence is missing"),
         ([[1, 2], [1, float("inf")]], "position 1: .*expected a finite number"),

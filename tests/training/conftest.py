@@ -56,15 +56,12 @@ def subword_settings():
 
 
 @pytest.fixture(scope="session")
-def subword_folder(once, languages, train):
+def subword_folder(languages, train_once):
     """A model folder of a network on subwords, trained on the test rows. Not to be changed."""
     from gatewise.training.config import config
 
-    def fill(folder):
-        settings = config.load(assignments=SUBWORD_SETTINGS)
-        train(folder / "model", settings, languages / "test.csv")
-
-    return once("subword-trained", fill) / "model"
+    settings = config.load(assignments=SUBWORD_SETTINGS)
+    return train_once("subword-trained", settings, languages / "test.csv")[1]
 
 
 def _inputs(texts):

@@ -9,7 +9,7 @@ the features are their last steps, standardized: the regression is an autoregres
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 
@@ -24,12 +24,14 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
+from gatewise.service.model.input_encoding import Item
 from gatewise.training.data.encoded_corpus import EncodedSplit
 from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.data.value_scale import values_of
 from gatewise.training.evaluation.regression import RegressionReport
+from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.labels import Labels
-from gatewise.vocab.corpus.sequences import as_numbers
+from gatewise.vocab.corpus.sequences import Numbers, as_numbers
 
 _MAX_CHARACTERS = 1_000_000
 """Characters of the training texts, and of the evaluated texts, up to which it is trained."""
@@ -112,8 +114,9 @@ def measure(
         why_not = f"rows times labels are more than {_MAX_TARGETS:,}"
     linear = None
     if why_not is None:
-        features = _features(train, evaluated.texts.features)
-        linear = _linear(train, rows, labels, features, multi_label=multi_label)
+        learnt = [row for row in chain.from_iterable(train) if row.labels or multi_label]
+        features = evaluated.texts.features
+        linear = _linear(learnt, [*rows], labels, features, multi_label=multi_label)
         why_not = None if linear else "the texts have no words"
     return Baselines(len(truth), majority, hits / max(len(truth), 1), linear, why_not)
 
@@ -124,14 +127,14 @@ class NumberBaselines:
 
     Attributes:
         rows: Rows evaluated.
-        mean_value: The mean of the training rows; of several numbers the mean of each.
-        mean: The metrics of predicting it for every row.
+        mean_value: The mean of the training rows, of each number.
+        mean: The metrics of predicting these for every row.
         linear: The metrics of the ridge regression; None if it was not trained.
         why_not: Why it was not trained; None if it was.
     """
 
     rows: int
-    mean_value: float | tuple[float, ...]
+    mean_value: tuple[float, ...]
     mean: RegressionReport
     linear: RegressionReport | None
     why_not: str | None = None
@@ -139,13 +142,16 @@ class NumberBaselines:
     @property
     def shown_mean(self) -> str:
         """The mean or means with four digits."""
-        means = self.mean_value if isinstance(self.mean_value, tuple) else (self.mean_value,)
-        return ", ".join(f"{mean:.4g}" for mean in means)
+        return ", ".join(f"{mean:.4g}" for mean in self.mean_value)
 
     def as_dict(self) -> dict[str, object]:
         """The baselines as a JSON object."""
-        linear = self.linear and self.linear.as_dict()
-        return {**asdict(self), "mean": self.mean.as_dict(), "linear": linear}
+        return {
+            **asdict(self),
+            "mean_value": self.mean_value if len(self.mean_value) > 1 else self.mean_value[0],
+            "mean": self.mean.as_dict(),
+            "linear": self.linear and self.linear.as_dict(),
+        }
 
 
 def measure_numbers(
@@ -167,16 +173,16 @@ def measure_numbers(
     if longest <= limit:
         features = evaluated.texts.features
         solver = "auto" if features else "sparse_cg"
-        model = make_pipeline(_features(train, features), Ridge(solver=solver))
+        inputs = _inputs(chain.from_iterable(train), features)
+        model = make_pipeline(_features(inputs, features), Ridge(solver=solver))
         try:
-            model.fit([row.text for row in chain.from_iterable(train)], learnt)
+            model.fit(inputs, learnt)
         except ValueError:  # an empty vocabulary
             why_not = "the texts have no words"
         else:
-            found = model.predict([row.text for row in evaluated.rows]).reshape(truth.shape)
+            found = model.predict(_inputs(evaluated.rows, features)).reshape(truth.shape)
             linear = RegressionReport.of(labels.names, truth, found)
-    mean = means if len(means) > 1 else means[0]
-    return NumberBaselines(len(truth), mean, of_mean, linear, None if linear else why_not)
+    return NumberBaselines(len(truth), means, of_mean, linear, None if linear else why_not)
 
 
 def _limit(evaluated: EncodedSplit) -> int:
@@ -184,41 +190,42 @@ def _limit(evaluated: EncodedSplit) -> int:
 
 
 def _linear(
-    train: Sequence[StoredRows],
-    evaluated: StoredRows,
+    learnt: Sequence[Row],
+    evaluated: Sequence[Row],
     labels: Labels,
-    features: FeatureUnion | Pipeline,
+    features: int,
     *,
     multi_label: bool,
 ) -> LinearBaseline | None:
-    learnt = [row for row in chain.from_iterable(train) if row.labels or multi_label]
-    classifier = LinearSVC(random_state=0)
-    model = make_pipeline(features, OneVsRestClassifier(classifier) if multi_label else classifier)
+    inputs, classifier = _inputs(learnt, features), LinearSVC(random_state=0)
+    model = make_pipeline(
+        _features(inputs, features), OneVsRestClassifier(classifier) if multi_label else classifier
+    )
     targets = labels.matrix([row.labels for row in learnt])
     with warnings.catch_warnings():
         # Of a label that every row has, or that needs more iterations: it is a baseline as it is.
         warnings.simplefilter("ignore")
         try:
-            model.fit(
-                [row.text for row in learnt], targets if multi_label else targets.argmax(axis=1)
-            )
+            model.fit(inputs, targets if multi_label else targets.argmax(axis=1))
         except ValueError:  # an empty vocabulary, or a single label
             return None
-    rows = list(evaluated)
-    found = model.predict([row.text for row in rows])
+    found = model.predict(_inputs(evaluated, features))
     if not multi_label:
         found = found[:, None] == np.arange(len(labels))
-    return _metrics(
-        labels.matrix([row.labels for row in rows]), found.astype(np.bool_), multi_label=multi_label
-    )
+    truth = labels.matrix([row.labels for row in evaluated])
+    return _metrics(truth, found.astype(np.bool_), multi_label=multi_label)
 
 
-def _features(train: Sequence[StoredRows], features: int) -> FeatureUnion | Pipeline:
+def _inputs(rows: Iterable[Row], features: int) -> list[Item]:
+    """The texts of rows, or their sequences as arrays."""
+    return [as_numbers(row.text) if features else row.text for row in rows]
+
+
+def _features(train: Sequence[Item], features: int) -> FeatureUnion | Pipeline:
     """TF-IDF features of texts; the last steps of sequences, with so many numbers each."""
     if features:
-        lengths = [len(as_numbers(row.text)) for row in chain.from_iterable(train)]
-        fitting = _MAX_NUMBERS // (len(lengths) * features)
-        steps = max(1, min(max(lengths), _MAX_STEPS, fitting))
+        fitting = _MAX_NUMBERS // (len(train) * features)
+        steps = max(1, min(max(map(len, train)), _MAX_STEPS, fitting))
         return make_pipeline(
             FunctionTransformer(lambda sequences: _last_steps(sequences, steps, features)),
             SimpleImputer(keep_empty_features=True),
@@ -232,11 +239,11 @@ def _features(train: Sequence[StoredRows], features: int) -> FeatureUnion | Pipe
     )
 
 
-def _last_steps(sequences: Sequence[str], steps: int, features: int) -> NDArray[np.float32]:
+def _last_steps(sequences: Sequence[Numbers], steps: int, features: int) -> NDArray[np.float32]:
     """The last steps of each sequence, `(sequences, steps x features)`; NaN where it has none."""
     matrix = np.full((len(sequences), steps, features), np.nan, dtype=np.float32)
     for row, sequence in zip(matrix, sequences, strict=True):
-        numbers = as_numbers(sequence)[-steps:]
+        numbers = sequence[-steps:]
         row[steps - len(numbers) :] = numbers
     return matrix.reshape(len(sequences), -1)
 

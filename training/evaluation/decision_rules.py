@@ -1,11 +1,11 @@
 """Temperature and thresholds: how a trained model's logits become labels.
 
-They are chosen on the validation rows by the classifier that serves the model. The choices
-themselves are made in `calibration`, `thresholds` and `rejection`.
+They are chosen on the validation rows, which the model classifies once. The choices themselves are
+made in `calibration`, `thresholds`, `rejection` and `cascade_choice`.
 """
 
 import math
-from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -36,52 +36,100 @@ _MAX_LOGITS = 2**24
 _WINDOW = 4096
 
 
-def calibration(classifier: Classifier, validation: EncodedSplit) -> Calibration:
+@dataclass(frozen=True)
+class Classified:
+    """The validation rows as a model classifies them: evenly spaced ones of too many.
+
+    Attributes:
+        rows: The rows.
+        logits: Their logits, `(rows, labels)`.
+        truth: Which labels they have, `(rows, labels)`.
+    """
+
+    rows: EncodedSplit
+    logits: NDArray[np.float32]
+    truth: NDArray[np.bool_]
+
+    @property
+    def in_scope(self) -> "Classified":
+        """Without the rows out of scope, for which no label is correct."""
+        kept = self.rows.in_scope
+        return Classified(self.rows.only(kept), self.logits[kept], self.truth[kept])
+
+    @property
+    def targets(self) -> Targets:
+        """What the rows are trained on."""
+        return self.rows.texts.targets(np.arange(len(self.rows)))
+
+    def divided_by(self, temperature: float) -> "Classified":
+        """The same rows, with every logit divided by a temperature."""
+        return replace(self, logits=(self.logits / temperature).astype(np.float32))
+
+
+def classify(classifier: Classifier, validation: EncodedSplit) -> Classified:
+    """Runs a model on the validation rows, once for all that is chosen by them."""
+    labels = Labels(tuple(classifier.classes_))
+    step = math.ceil(len(validation) * len(labels) / _MAX_LOGITS)
+    sample = validation.only(np.arange(len(validation)) % step == 0)
+    logits, truth = [], []
+    rows = iter(sample)
+    while window := list(islice(rows, _WINDOW)):
+        logits.append(classifier.logits([row.encoded for row in window]))
+        truth.append(labels.matrix([row.row.labels for row in window]))
+    return Classified(sample, np.concatenate(logits), np.concatenate(truth))
+
+
+def calibration(classified: Classified, *, multi_label: bool) -> Calibration:
     """Chooses the temperature of a model.
 
     Args:
-        classifier: The model, its logits as the network was trained.
-        validation: The validation rows.
+        classified: The validation rows, the logits as the network was trained.
+        multi_label: Whether a text may have several labels.
     """
-    sample = _sample(classifier, validation)
-    windows = list(_classified(classifier, sample))
-    return _calibration(
-        np.concatenate([logits for logits, _ in windows]),
-        sample.texts.targets(np.arange(len(sample))),
-        np.concatenate([truth for _, truth in windows]),
-        multi_label=classifier.multi_label,
+    in_scope = classified.in_scope
+    targets = in_scope.targets
+    found = temperature(in_scope.logits, targets, multi_label=multi_label)
+    counted, losses = [], []
+    for each in (in_scope, in_scope.divided_by(found)):
+        probabilities = apply("sigmoid" if multi_label else "softmax", each.logits)
+        reliability = Reliability()
+        reliability.add(*predictions_of(probabilities, each.truth, multi_label=multi_label))
+        counted.append(reliability)
+        losses.append(negative_log_likelihood(each.logits, targets, multi_label=multi_label))
+    (before, after), (loss_before, loss_after) = counted, losses
+    return Calibration(
+        temperature=found,
+        rows=len(in_scope.rows),
+        log_loss_before=loss_before,
+        log_loss=loss_after,
+        ece_before=before.error,
+        ece=after.error,
+        before=before.bins(),
+        after=after.bins(),
     )
 
 
-def label_thresholds(classifier: Classifier, validation: EncodedSplit) -> tuple[float, ...]:
+def label_thresholds(classified: Classified) -> tuple[float, ...]:
     """Chooses the score from which on each label of a multi-label model is predicted.
 
     Args:
-        classifier: The model, its temperature already chosen.
-        validation: The validation rows.
+        classified: The validation rows, the temperature already chosen.
     """
-    probabilities = [apply("sigmoid", logits) for logits, _ in _classified(classifier, validation)]
-    targets = validation.texts.targets(np.arange(len(validation)))
-    return thresholds.choose(np.concatenate(probabilities), targets >= 0.5)
+    return thresholds.choose(apply("sigmoid", classified.logits), classified.truth)
 
 
-def rejection(classifier: Classifier, validation: EncodedSplit, config: RejectConfig) -> Rejection:
+def rejection(classified: Classified, config: RejectConfig) -> Rejection:
     """Chooses the probability from which on the best label is predicted.
 
     Args:
-        classifier: The model, its temperature already chosen.
-        validation: The validation rows.
+        classified: The validation rows, the temperature already chosen.
         config: The settings of the threshold.
     """
-    best, correct = [], []
-    for logits, truth in _classified(classifier, validation):
-        predictions = predictions_of(apply("softmax", logits), truth, multi_label=False)
-        best.append(predictions[0])
-        correct.append(predictions[1])
-    probabilities, in_scope = np.concatenate(best), validation.in_scope
-    found = curve(
-        probabilities[in_scope], np.concatenate(correct)[in_scope], probabilities[~in_scope]
+    probabilities, correct = predictions_of(
+        apply("softmax", classified.logits), classified.truth, multi_label=False
     )
+    in_scope = classified.rows.in_scope
+    found = curve(probabilities[in_scope], correct[in_scope], probabilities[~in_scope])
     chosen, reached = choose(found, config.target_precision)
     return Rejection(
         label=config.label,
@@ -93,12 +141,12 @@ def rejection(classifier: Classifier, validation: EncodedSplit, config: RejectCo
     )
 
 
-def cascade(classifier: Classifier, validation: EncodedSplit) -> CascadeChoice | None:
+def cascade(classifier: Classifier, classified: Classified) -> CascadeChoice | None:
     """Chooses how sure the linear path must be to classify a text alone.
 
     Args:
         classifier: The model, its temperature already chosen.
-        validation: The validation rows.
+        classified: The validation rows, likewise.
 
     Returns:
         None if the model has no linear path.
@@ -106,65 +154,16 @@ def cascade(classifier: Classifier, validation: EncodedSplit) -> CascadeChoice |
     path = LinearPath.of(classifier.artifact)
     if path is None:
         return None
-    sample = _sample(classifier, validation)
-    linear, network, labelled = [], [], []
-    rows = iter(sample)
+    in_scope = classified.in_scope
+    linear = []
+    rows = iter(in_scope.rows)
     while window := list(islice(rows, _WINDOW)):
         linear.append(path.logits(Ragged.of([row.encoded for row in window])))
-    for logits, truth in _classified(classifier, sample):
-        network.append(apply("softmax", logits))
-        labelled.append(truth)
     logits = np.concatenate(linear)
-    found = temperature(logits, sample.texts.targets(np.arange(len(sample))))
     return cascade_choice.choose(
         logits,
-        np.concatenate(network),
-        np.concatenate(labelled),
-        found,
+        apply("softmax", in_scope.logits),
+        in_scope.truth,
+        temperature(logits, in_scope.targets),
         classifier.reject.threshold if classifier.reject else 0,
     )
-
-
-def _sample(classifier: Classifier, validation: EncodedSplit) -> EncodedSplit:
-    """The rows that logits are held in memory of.
-
-    A row out of scope is not among them: no label is correct for it.
-    """
-    step = math.ceil(len(validation) * len(classifier.classes_) / _MAX_LOGITS)
-    sample = validation.only(np.arange(len(validation)) % step == 0)
-    return sample.only(sample.in_scope)
-
-
-def _calibration(
-    logits: NDArray[np.float32], targets: Targets, truth: NDArray[np.bool_], *, multi_label: bool
-) -> Calibration:
-    found = temperature(logits, targets, multi_label=multi_label)
-    counted, losses = [], []
-    for divided in (logits, (logits / found).astype(np.float32)):
-        probabilities = apply("sigmoid" if multi_label else "softmax", divided)
-        reliability = Reliability()
-        reliability.add(*predictions_of(probabilities, truth, multi_label=multi_label))
-        counted.append(reliability)
-        losses.append(negative_log_likelihood(divided, targets, multi_label=multi_label))
-    (before, after), (loss_before, loss_after) = counted, losses
-    return Calibration(
-        temperature=found,
-        rows=len(logits),
-        log_loss_before=loss_before,
-        log_loss=loss_after,
-        ece_before=before.error,
-        ece=after.error,
-        before=before.bins(),
-        after=after.bins(),
-    )
-
-
-def _classified(
-    classifier: Classifier, split: EncodedSplit
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """The logits of the rows and which labels they have, both `(rows, labels)`, in windows."""
-    labels = Labels(tuple(classifier.classes_))
-    rows = iter(split)
-    while window := list(islice(rows, _WINDOW)):
-        logits = classifier.logits([row.encoded for row in window])
-        yield logits, labels.matrix([row.row.labels for row in window])

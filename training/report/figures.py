@@ -65,7 +65,7 @@ def confusion(metrics: Mapping[str, Any]) -> NotebookFigure:
     review = metrics["review"]
     if "points" in review:
         raise ArgumentError(
-            "confusion: the model predicts a number, which is not confused: use report"
+            "confusion: the model predicts numbers, which are not confused: use report"
         )
     title = f"{review['rows']:,} {metrics['reviewed']} rows"
     confused = [Confused(**pair) for pair in review["confused"]]

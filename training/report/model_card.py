@@ -165,6 +165,7 @@ def _regression_card(run: RunMetrics, labels: Labels, config: Config) -> str:
                 named = f", {as_code(name)}" if name else ""
                 lines.append(f"| {part}{named} | {' | '.join(cells)} | {each.rows} |")
     table = "\n".join(lines)
+    several = len(labels) > 1
     found = run.baselines
     baselines = ""
     if isinstance(found, NumberBaselines):
@@ -172,10 +173,10 @@ def _regression_card(run: RunMetrics, labels: Labels, config: Config) -> str:
             f"has {found.linear.rmse:.4g}" if found.linear else f"was not trained: {found.why_not}"
         )
         baselines = (
-            f"\nOn the same {found.rows:,} rows, predicting the mean, {found.shown_mean}, has "
-            f"an RMSE of {found.mean.rmse:.4g};\na ridge regression on TF-IDF features {ridge}.\n"
+            f"\nOn the same {found.rows:,} rows, predicting the mean{' of each' * several}, "
+            f"{found.shown_mean}, has an RMSE of {found.mean.rmse:.4g};\n"
+            f"a ridge regression on {run.linear_features} {ridge}.\n"
         )
-    several = len(labels) > 1
     evaluated = run.test or run.validation
     if several and isinstance(evaluated, RegressionReport):
         baselines += (
@@ -358,7 +359,7 @@ def _comparison(run: RunMetrics) -> str:
         always = ", ".join(map(as_code, found.majority_labels)) or "no label"
         text += (
             f" On the same\n{found.rows:,} rows, predicting {always} for every text has an "
-            f"accuracy of {found.majority:.4f};\na linear SVM on TF-IDF features "
+            f"accuracy of {found.majority:.4f};\na linear SVM on {run.linear_features} "
         )
         if found.linear:
             text += f"has {found.linear.accuracy:.4f}."

@@ -98,7 +98,11 @@ class MlflowLog:
 
     def _log(self, metrics: Mapping[str, float], step: int) -> None:
         now = time.time_ns() // 1_000_000
-        batch = [Metric(name, value, now, step) for name, value in metrics.items()]
+        # A number to predict may have any name.
+        batch = [
+            Metric(re.sub(r"[^\w.\-/ ]", "_", name), value, now, step)
+            for name, value in metrics.items()
+        ]
         self._client.log_batch(self._run, metrics=batch)
 
 

@@ -158,4 +158,8 @@ def _report_metrics(part: str, report: Report | RegressionReport) -> dict[str, f
             "out_of_scope_recall": report.out_of_scope_recall,
         }
     )
-    return {f"{part}_{name}": value for name, value in metrics.items() if value is not None}
+    found = {f"{part}_{name}": value for name, value in metrics.items() if value is not None}
+    if isinstance(report, RegressionReport):
+        for target, each in (report.targets or {}).items():
+            found |= _report_metrics(f"{part}/{target}", each)
+    return found

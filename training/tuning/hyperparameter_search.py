@@ -20,7 +20,7 @@ from optuna import TrialPruned
 
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.auto_settings import FEW_ROWS
-from gatewise.training.data.corpora import Corpora, holds_out
+from gatewise.training.data.corpora import Corpora, columns_of, holds_out
 from gatewise.training.fit.progress import Finding, OnProgress, Progress
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.tracking.track import tracking
@@ -128,6 +128,8 @@ def tune(
             "leave one of the two out",
             option="folds",
         )
+    if config.training.metric == "auto" and columns_of(corpora.train, config).task == "regression":
+        config = config.changed("training", metric="rmse")  # of which less is better
     folder = SearchFolder(out)
     study = open_search(folder, corpora, config, space, folds, resume=resume)
     deadline = time.monotonic() + limits.seconds if limits.seconds is not None else None
@@ -282,11 +284,6 @@ def _report_epoch(trial: SuggestedTrial, progress: Progress, deadline: float | N
     """Reports an epoch, and ends the trial if it is hopeless or the time is up."""
     epoch = progress.epoch
     if epoch and progress.metric:
-        if progress.metric == "rmse" and not trial.minimizes:
-            raise SearchError(
-                "expected training.metric=rmse in a search where numbers are predicted, so that "
-                "less counts as better from the start: set it"
-            )
         trial.report(epoch.number, epoch.metric, progress.metric)
     if progress.step == progress.steps:
         return  # the last update: the trial ends by itself

@@ -14,7 +14,6 @@ import numpy as np
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gatewise.training.tuning.search_space import Space, value_of
@@ -196,11 +195,6 @@ class SuggestedTrial:
         if self.is_resumed:
             # The epochs before the interruption, which are not trained again.
             self._copy(before[-1])
-
-    @property
-    def minimizes(self) -> bool:
-        """Whether less of the metric is better."""
-        return self._study.direction is StudyDirection.MINIMIZE
 
     def report(self, epoch: int, value: float, metric: str) -> None:
         """Reports the metric of an epoch."""

@@ -17,9 +17,10 @@ from typing import Any, Literal
 from gatewise.vocab.atomic_files import translate_write_errors
 from gatewise.vocab.corpus import json_records
 from gatewise.vocab.corpus.data_files import DataFile, Format, open_lines
-from gatewise.vocab.corpus.json_records import decoder, defect
+from gatewise.vocab.corpus.json_records import defect
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, readable
+from gatewise.vocab.strict_json import decoder
 
 Tool = Literal["label-studio", "prodigy", "argilla", "doccano"]
 

@@ -140,14 +140,18 @@ class Columns:
         label = next((name for name in names if name in present), names[0])
         numbers = self.numbers_in(present)
         task = "regression" if numbers else self.task_of(label)
+        targets = () if soft else numbers or (label,)
+        for name in targets:
+            records.require(name, "label_column")
+        read = [name for name in (text, *targets, self.weight) if name is not None]
+        if len(set(read)) < len(read):
+            twice = next(name for name in read if read.count(name) > 1)
+            raise CorpusError(
+                f"{records.path}: expected a column each for the text, every label or number and "
+                f"the weight, received {twice!r} for two of them",
+                option="weight_column" if twice == self.weight else "label_column",
+            )
         if prefix is None or not soft:
-            for name in numbers or (label,):
-                records.require(name, "label_column")
-            if len(set(numbers)) < len(numbers):
-                raise CorpusError(
-                    f"corpus.label_column={label}: expected different columns",
-                    option="label_column",
-                )
             return FoundColumns(
                 text, label, task, weight=self.weight, input=input_, numbers=numbers
             )

@@ -8,13 +8,13 @@ read: `NaN`, numbers beyond a double, lone surrogates (`\ud800`) and duplicate k
 """
 
 import json
-import math
 from collections.abc import Generator, Mapping
 from contextlib import closing
 
 from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_numbered_lines
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
+from gatewise.vocab.strict_json import decoder
 
 _RECORDS_AHEAD = 100
 _CHARACTERS_AHEAD = 1024 * 1024
@@ -95,13 +95,6 @@ def records_of(
                 yield BadRow(location, str(reason), line.rstrip("\r\n"))
 
 
-def decoder() -> json.JSONDecoder:
-    """A decoder that refuses duplicate keys and numbers that others cannot read."""
-    return json.JSONDecoder(
-        object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
-    )
-
-
 def defect(values: object, line: str, encoding: str) -> str | None:
     """Why a decoded value is no record; None if it is one.
 
@@ -139,23 +132,3 @@ def _syntax_reason(error: json.JSONDecodeError, line: str) -> str:
         return "invalid JSON: expected one object per line, not one list over many lines"
     message = error.msg[:1].lower() + error.msg[1:]
     return f"invalid JSON at character {error.pos + 1}: {message}"
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} occurs twice")
-    return values
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError(f"the number {digits[:40]} is beyond the range of a double")
-    return number
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")

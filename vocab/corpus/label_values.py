@@ -111,39 +111,47 @@ def numbers_of(
             column of each of several.
         count: How many numbers are expected; None for any.
     """
+    values = [_plain(record.values.get(column)) for column in columns]
+    in_list = len(columns) == 1 and isinstance(values[0], list | tuple)
+    items = values[0] if in_list else values
     found = []
-    for column in columns:
-        value: Any = record.values.get(column)
-        for plain in ("as_py", "tolist"):  # of Arrow and of NumPy
-            value = getattr(value, plain)() if hasattr(value, plain) else value
-        if isinstance(value, str) and value.lstrip().startswith("["):
-            value = parse_list(value) or value
-        is_one = len(columns) > 1 or not isinstance(value, list | tuple)
-        items: Sequence[object] = [value] if is_one else value
-        place = f"column {column!r}: "
-        for position, item in enumerate(items, start=1):
-            of_list = "" if is_one else f"number {position} of {len(items)}: "
-            if item is None or item == "":
-                named = "" if is_one and len(columns) == 1 else place + of_list
-                return record.bad(f"{named}the number is missing")
-            number = _number(item)
-            if number is not None and abs(number) > _MAX_NUMBER:
-                return record.bad(
-                    f"{place}{of_list}expected a number of at most {_MAX_NUMBER:g} in size, "
-                    f"received {_printable(item)}: give it in another unit"
-                )
-            if number is None:
-                return record.bad(
-                    f"{place}{of_list}expected a finite number such as 3.5, received "
-                    f"{_printable(item)}; for labels, set corpus.label_column={column} and "
-                    f"corpus.task={'single_label' if is_one else 'multi_label'}"
-                )
-            found.append(number)
+    for position, item in enumerate(items):
+        number = _number(item)
+        if number is None or abs(number) > _MAX_NUMBER:
+            column = columns[0 if in_list else position]
+            place = f"number {position + 1} of {len(items)}: " if in_list else ""
+            task: Task = "multi_label" if in_list else "single_label"
+            return record.bad(f"column {column!r}: {place}{_no_number(item, column, task)}")
+        found.append(number)
     if not found or count not in (None, len(found)):
         expected = "a list of numbers" if count is None else f"{count:,} in every row"
-        received = "a number" if is_one else f"a list of {len(found):,}"
+        received = f"a list of {len(found):,}" if in_list else "a number"
         return record.bad(f"column {columns[0]!r}: expected {expected}, received {received}")
     return tuple(found)
+
+
+def _plain(value: Any) -> Any:
+    """A cell with numbers as a number or a list, also of Arrow, of NumPy or written as text."""
+    for plain in ("as_py", "tolist"):
+        value = getattr(value, plain)() if hasattr(value, plain) else value
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        return parse_list(value) or value
+    return value
+
+
+def _no_number(item: object, column: str, task: Task) -> str:
+    """Why a value is no number to predict; the task is that of a column of such labels."""
+    if item is None or item == "":
+        return "the number is missing"
+    if _number(item) is None:
+        return (
+            f"expected a finite number such as 3.5, received {_printable(item)}; for labels, set "
+            f"corpus.label_column={column} and corpus.task={task}"
+        )
+    return (
+        f"expected a number of at most {_MAX_NUMBER:g} in size, received {_printable(item)}: give "
+        "it in another unit"
+    )
 
 
 def weight_of(record: Record, column: str) -> float | BadRow:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from gatewise.vocab.corpus.data_frames import is_missing, is_table
 from gatewise.vocab.errors import SequenceError
+from gatewise.vocab.strict_json import no_constant
 
 Numbers = NDArray[np.float32]
 """The steps of a sequence, float32 `(steps, features)`; NaN is a missing number."""
@@ -161,10 +162,10 @@ def _is_vector(step: object) -> bool:
 
 def _parsed(text: str) -> object:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=no_constant)
     except (ValueError, RecursionError):
         raise SequenceError(
-            f"expected a list of numbers, received the text {_shown(text)}"
+            f"expected a list of numbers, null for a missing one, received the text {_shown(text)}"
         ) from None
 
 

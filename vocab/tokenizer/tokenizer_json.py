@@ -15,6 +15,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from gatewise.vocab.errors import TokenizerError
+from gatewise.vocab.strict_json import decoder
 from gatewise.vocab.tokenizer.pre_tokenization import escape_special_token
 from gatewise.vocab.tokenizer.tokenizer import (
     CLS,
@@ -178,26 +179,12 @@ def _parsed(contents: bytes) -> dict[str, Any]:
             "not a tokenizer: it holds more lists than a tokenizer can have entries"
         )
     try:
-        document = json.loads(
-            contents.decode(), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant
-        )
+        document = decoder().decode(contents.decode())
     except ValueError as error:  # of JSON, of UTF-8, of numbers with thousands of digits
         raise TokenizerError(f"not a tokenizer: {error}") from None
     if not isinstance(document, dict):
         raise TokenizerError("not a tokenizer: expected a JSON object")
     return document
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Another reader may take the other value of a key that occurs twice.
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number in JSON")
 
 
 def _check_normalizer(normalizer: Any) -> None:

@@ -1,17 +1,19 @@
 """The formulas agree with Keras's counts."""
 
+from typing import get_args
+
 import pytest
 
 from gatewise.training.config.config import ConfigError
-from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.network_section import Direction, NetworkConfig, Readout
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.network.build import build
 from gatewise.training.network.parameters import check_size, parameters
 from gatewise.training.network.shape import NgramTable, Shape
 
 CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
-DIRECTIONS = ["forward", "backward", "bidirectional"]
-READOUTS = ["last", "max", "mean", "max_mean", "attention"]
+DIRECTIONS = get_args(Direction)
+READOUTS = get_args(Readout)
 
 
 def test_the_formula_of_every_layer_gives_what_keras_counts():

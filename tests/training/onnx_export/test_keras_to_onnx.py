@@ -1,12 +1,13 @@
 """Keras and ONNX agree as numbers, and ONNX logits do not depend on the batch."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import onnx
 import pytest
 
-from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.network_section import Direction, NetworkConfig, Readout
 from gatewise.training.network.build import path_outputs, scale_paths
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.shape import Shape
@@ -44,8 +45,8 @@ def exported(network):
 
 
 CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
-READOUTS = ["last", "max", "mean", "max_mean", "attention"]
-DIRECTIONS = ["forward", "backward", "bidirectional"]
+READOUTS = get_args(Readout)
+DIRECTIONS = get_args(Direction)
 # Every cell with every direction and with every read-out.
 NETWORKS = [
     {

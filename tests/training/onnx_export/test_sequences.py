@@ -1,12 +1,13 @@
 """Keras and ONNX agree on sequences of numbers, whatever else is in the batch."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from gatewise.service.model.onnx_validation.operator_allowlist import validate_network
-from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.network_section import Direction, NetworkConfig, Readout
 from gatewise.training.data.feature_scale import FeatureScale
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
@@ -15,8 +16,8 @@ from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.tokenizer.encoding import pad
 
 CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
-READOUTS = ["last", "max", "mean", "max_mean", "attention"]
-DIRECTIONS = ["forward", "backward", "bidirectional"]
+READOUTS = get_args(Readout)
+DIRECTIONS = get_args(Direction)
 NETWORKS = [
     {
         "cell": cell,

@@ -1,6 +1,7 @@
 """After every token the step model has the logits of the exported network."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -8,7 +9,7 @@ import pytest
 
 from gatewise.service.model.onnx_validation.onnx_parser import NEXT, STATE, NetworkError
 from gatewise.service.model.onnx_validation.operator_allowlist import validate_network
-from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.network_section import NetworkConfig, Readout
 from gatewise.training.data.feature_scale import FeatureScale
 from gatewise.training.network.build import build, scale_paths
 from gatewise.training.network.char_ngrams import CharNgrams
@@ -104,7 +105,7 @@ def agree(texts, after_every_token, onnx_session):
 
 
 CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
-READOUTS = ["last", "max", "mean", "max_mean", "attention"]
+READOUTS = get_args(Readout)
 NETWORKS = [
     {
         "cell": cell,

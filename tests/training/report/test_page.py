@@ -311,7 +311,7 @@ def test_the_first_screen_has_the_interval_and_the_baselines():
     found = Baselines(400, ("ham",), 0.5123, linear)
     text = words(page(replace(shown, run=replace(shown.run, baselines=found))))
     assert "Accuracy87.5%on 400 test rows83.9% to 90.4% with 95% confidence" in text
-    assert "Linear baseline91.2%TF-IDF and a linear SVM, on the same rows" in text
+    assert "Linear baseline91.2%a linear SVM with TF-IDF features, on the same rows" in text
     assert "Majority baseline51.2%always ham" in text
     assert "no clear difference" not in text
     close = Baselines(400, ("ham",), 0.84, replace(linear, accuracy=0.9))

@@ -1,12 +1,15 @@
 import logging
 import sys
+from dataclasses import replace
 from unittest.mock import MagicMock, Mock
 
+import numpy as np
 import pytest
 
 from gatewise.training.config import config
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.fit.progress import Epoch, Finding, Progress
 from gatewise.training.tracking.track import Tracker, TrackingError, tracking
 from gatewise.training.workspace import workspace_of
@@ -85,6 +88,19 @@ def test_a_run_is_logged_to_both(languages, tmp_path):
     assert found.data.metrics["final_best_epoch"] == run.fitted.best.number
     history = client.get_metric_history(found.info.run_id, "validation_accuracy")
     assert [(m.step, m.value) for m in history] == [(e.number, e.metric) for e in run.fitted.epochs]
+
+
+def test_each_of_several_numbers_has_its_metrics(trained, tmp_path):
+    run_config, folder = settings(tmp_path)
+    numbers = np.arange(12.0).reshape(6, 2)
+    report = RegressionReport.of(["price (€)", "age"], numbers, numbers + np.array([1, 2]))
+    with tracking(run_config, tmp_path / "model") as track:
+        track.ended(replace(trained[0], validation=report, test=None))
+    assert track.trouble is None
+    metrics = runs(folder)[1][0].data.metrics
+    assert metrics["final_validation/age_rmse"] == 2
+    assert metrics["final_validation/price ____mae"] == 1
+    assert metrics["final_validation_rmse"] == report.rmse
 
 
 def test_nothing_is_logged_by_default(tmp_path):

@@ -196,6 +196,15 @@ def test_the_folds_are_those_of_the_limits_or_follow_from_the_rows(
     assert held_out == list(range(count))
 
 
+@pytest.mark.usefixtures("stub")
+def test_of_numbers_the_least_error_is_the_best(search, numbers_corpus, tmp_path):
+    search.corpora = Corpora(numbers_corpus / "train.csv")
+    found = search(tmp_path / "search", trials=4)
+    assert found.metric == "rmse"
+    assert len({trial.value for trial in found.trials}) > 1
+    assert found.best.value == min(trial.value for trial in found.trials)
+
+
 def test_folds_need_rows_that_are_held_out(search, languages, tmp_path):
     search.corpora = Corpora(languages / "test.csv", languages / "validation.csv")
     with pytest.raises(SearchError, match="folds: expected validation rows held out"):

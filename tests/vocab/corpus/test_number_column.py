@@ -139,7 +139,8 @@ def test_a_column_with_a_comma_in_its_name_is_one_column(tmp_path):
     ("label", "reason"),
     [
         ("price,age", "no column 'age'; the columns are: text, price"),
-        ("price,price", "corpus.label_column=price,price: expected different columns"),
+        ("price,price", "every label or number and the weight, received 'price' for two of them"),
+        ("text", "a column each for the text, every label .* received 'text' for two of them"),
     ],
 )
 def test_columns_of_numbers_that_are_missing_or_named_twice_are_refused(tmp_path, label, reason):
@@ -162,7 +163,7 @@ def test_columns_of_numbers_that_are_missing_or_named_twice_are_refused(tmp_path
         ([], "column 'values': expected 2 in every row, received a list of 0"),
         (3, "column 'values': expected 2 in every row, received a number"),
         ("[1 2]", r"column 'values': expected a finite number such as 3.5, received '\[1 2\]'"),
-        (None, "the number is missing"),
+        (None, "column 'values': the number is missing"),
     ],
 )
 def test_a_row_with_other_numbers_than_the_first_is_a_bad_row(value, reason):
@@ -178,6 +179,16 @@ def test_a_missing_number_of_a_column_is_told_with_the_column(tmp_path):
     path.write_text("text,price,age\nfine,3,\n", encoding="utf-8")
     with pytest.raises(BadRowsError, match=r"line 2: column 'age': the number is missing"):
         values(path, label="price,age")
+
+
+@pytest.mark.parametrize("weight", ["text", "value", "a"])
+def test_weights_in_a_column_of_something_else_are_refused(tmp_path, weight):
+    path = tmp_path / "a.csv"
+    path.write_text("text,value,a\nfine,3,1\n", encoding="utf-8")
+    label = "value,a" if weight == "a" else None
+    with pytest.raises(CorpusError, match=f"the weight, received '{weight}' for two") as caught:
+        open_corpus(path, Columns(label=label, weight=weight))
+    assert caught.value.option == "weight_column"
 
 
 def test_weights_that_are_all_zero_are_named(tmp_path):

@@ -389,16 +389,15 @@ def encode(
     >>> encode(["ham", "spam"], Scored(np.array([[0.2, 0.8]], np.float32), [None]), top_k=1)
     b'[[{"label":"spam","score":0.8}]]'
     """
-    rows = []
-    for scores, none in zip(scored.scores, scored.none, strict=True):
-        order = best_first(scores, top_k, thresholds, in_order=in_order)
-        row = [
-            {"label": labels[place], "score": score}
-            for place, score in zip(order.tolist(), scores[order], strict=True)
+    rows = [
+        [
+            {"label": label, "score": score}
+            for label, score in best_first(
+                labels, scores, top_k, thresholds, none, in_order=in_order
+            )
         ]
-        if none is not None:
-            row = [{"label": none, "score": scores.max()}, *row][:top_k]
-        rows.append(row)
+        for scores, none in zip(scored.scores, scored.none, strict=True)
+    ]
     return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

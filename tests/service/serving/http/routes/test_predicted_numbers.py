@@ -34,7 +34,7 @@ def test_a_number_has_no_probability(client, path):
     assert response.status_code == 422
     (error,) = response.json()["errors"]
     assert error["pointer"] == "#/parameters/function_to_apply"
-    assert "predicts a number" in error["detail"]
+    assert "predicts numbers" in error["detail"]
 
 
 def test_shares_are_differences_of_the_number(client, model):
@@ -58,7 +58,7 @@ def test_the_open_inference_protocol_has_the_number_as_its_score(client, model):
     parameters = {"function_to_apply": "sigmoid"}
     refused = client.post(path, json={"inputs": [tensor], "parameters": parameters})
     assert refused.status_code == 400
-    assert "predicts a number" in refused.json()["error"]
+    assert "predicts numbers" in refused.json()["error"]
 
 
 def test_models_tell_the_task_and_metrics_observe_no_probability(client):

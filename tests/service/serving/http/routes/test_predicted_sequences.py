@@ -110,10 +110,11 @@ def test_the_open_inference_protocol_takes_sequences_as_json(client, model, sequ
     answer = client.post(path, json={"inputs": [tensor]}).json()
     outputs = {output["name"]: output["data"] for output in answer["outputs"]}
     assert outputs["label"] == model.predict(sequences)
-    tensor |= {"data": ["[[1, 2]]", "no numbers"], "shape": [2]}
-    refused = client.post(path, json={"inputs": [tensor]})
-    assert refused.status_code == 400
-    assert "text 1: expected a list of numbers" in refused.json()["error"]
+    for wrong in ("no numbers", "[[1, NaN]]", "[[1, -Infinity]]"):
+        tensor |= {"data": ["[[1, 2]]", wrong], "shape": [2]}
+        refused = client.post(path, json={"inputs": [tensor]})
+        assert refused.status_code == 400
+        assert "text 1: expected a list of numbers, null for" in refused.json()["error"]
 
 
 def test_numbers_have_no_explanation(client, sequences):
