@@ -267,9 +267,9 @@ def test_a_word_counts_by_how_differently_often_the_labels_have_it(tmp_path, mul
     solve_linear_path(model, rows, None, DEFAULT, multi_label=multi_label, strength=1e-5)
     table = model.get_layer("ngrams").weights_table.numpy()[:, 1]
     good, film = (table[tokenizer.token_to_id(word)] for word in ("good", "film"))
-    # Among four texts of either label 2.4 and 0 have "good", 1.6 and 1 "film", 0 and 3 "so". With so
-    # small a C, weights are as the difference of the texts (3, and 2 less 1), times the mean of one
-    # and the square of the contrast, whose mean over the words is one.
+    # Among four texts of either label 2.4 and 0 have "good", 1.6 and 1 "film", 0 and 3 "so".
+    # With so small a C, weights are as the difference of the texts (3, and 2 less 1), times the
+    # mean of one and the square of the contrast, whose mean over the words is one.
     squares = np.abs(np.log([3.4 / 1, 2.6 / 2, 1 / 4])) ** (2 * 0.7)
     of_good, of_film, _ = squares / squares.mean()
     assert good / film == pytest.approx(3 * (1 + of_good) / (1 + of_film), rel=0.01)
