@@ -107,7 +107,8 @@ class KnownWords:
         marks = np.frombuffer(data, dtype=np.uint8)[starts]
         keys = keys_of(data, starts, stops - starts)
         keys[:, marks == ord(_OTHER)] = 0
-        ids, counts = known.table.look_up(keys), np.ones(len(starts), dtype=np.int64)
+        ids = known.table.look_up(keys).astype(np.int64)
+        counts = np.ones(len(ids), dtype=np.int64)
         is_begin = marks == ord(_BEGIN)
         ids[is_begin] = CLS_ID
         found: list[array[int]] = []
@@ -120,7 +121,7 @@ class KnownWords:
             single = [each[0] for each in found if len(each) == 1]
             known.table.add(keys[:, missed[counts[missed] == 1]], np.array(single))
         firsts = (counts.cumsum() - counts)[is_begin]
-        ids = ids.repeat(counts).astype(np.int64)
+        ids = ids.repeat(counts)
         ids[ids < 0] = np.fromiter(chain.from_iterable(found), dtype=np.int64)
         return ids, np.diff(firsts, append=len(ids))
 

@@ -45,13 +45,15 @@ class WordTable:
         self._ids = np.full(2**_BITS, -1, dtype=np.int32)
         self._lock = Lock()
 
-    def look_up(self, keys: Keys) -> NDArray[np.int64]:
+    def look_up(self, keys: Keys) -> NDArray[np.int32]:
         """The id of each word, -1 for one that is not there."""
         slots = _slots(keys)
-        # A slot is filled once, its id last.
+        # A slot is filled once, its id last: where an id is there, so is all of the key.
+        ids = self._ids.take(slots)
         is_there = self._keys[0].take(slots) == keys[0]
         is_there &= self._keys[1].take(slots) == keys[1]
-        return np.where(is_there, self._ids.take(slots), -1)
+        ids[~is_there] = -1
+        return ids
 
     def add(self, keys: Keys, ids: NDArray[np.int64]) -> None:
         """Adds words, which may come several times."""
