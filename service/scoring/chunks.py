@@ -16,7 +16,7 @@ CHUNK_ROWS = 4096
 """The largest number of rows in a chunk."""
 
 # A chunk of long texts ends earlier: this limits memory, and gives many workers something to do.
-_CHUNK_CHARACTERS = 1024 * 1024
+_CHUNK_CHARACTERS = 512 * 1024
 
 T = TypeVar("T")
 Items = list[Record | BadRow]

@@ -237,11 +237,16 @@ class Encoder:
         """A part of a text with the same encoding, so that the rest need not be kept."""
         return text if len(text) <= text_limit.MIN_CHARACTERS else self._limit.cut(text)
 
+    def _cut_far(self, text: str) -> str:
+        # Looking words up takes less time than cutting a text, unless it is very long.
+        return text if len(text) <= _MAX_UNCUT else self.cut(text)
+
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The ids of each text, in order."""
         encoded = []
         # Of several texts the tokenizer is slower than a look-up, but lets other threads run.
-        for ids in self._looked_up(texts) if len(texts) == 1 else self._all_ids(texts):
+        words = self._known_words if len(texts) == 1 else None
+        for ids in [words.encode(self._cut_far(texts[0]))] if words else self._all_ids(texts):
             truncated = len(ids) > self.max_ids
             kept = truncate(ids, self.max_ids, self.keep) if truncated else ids
             encoded.append(Encoded(np.array(kept, dtype=np.int64), truncated))
@@ -251,11 +256,13 @@ class Encoder:
         """The ids of many texts in one array: the same as from `encode`, in less time."""
         if not texts:
             return Ragged.of([])
+        if words := self._known_words:
+            return self._truncated_together(*words.encode_together([*map(self._cut_far, texts)]))
         if (characters := self._character_ids) and (
             encoded := characters.encode(list(map(self.cut, texts)))
         ):
             return self._truncated_together(*encoded)
-        each = self._looked_up(texts)
+        each = self._all_ids(texts)
         lengths = np.fromiter(map(len, each), dtype=np.int64, count=len(each))
         ids = np.fromiter(chain.from_iterable(each), dtype=np.int64, count=int(lengths.sum()))
         return self._truncated_together(ids, lengths)
@@ -270,15 +277,6 @@ class Encoder:
             ids = ids[(places < self.max_ids - last) | (places >= left)]
             lengths = np.minimum(lengths, self.max_ids)
         return Ragged(ids, lengths, truncated)
-
-    def _looked_up(self, texts: Sequence[str]) -> list[list[int]]:
-        """The same as `_all_ids`, by looking words up where texts are split into words."""
-        if not self._known_words:
-            return self._all_ids(texts)
-        # Looking words up takes less time than cutting a text, unless it is very long.
-        return self._known_words.encode(
-            [text if len(text) <= _MAX_UNCUT else self.cut(text) for text in texts]
-        )
 
     def _all_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text, not truncated; of a long text, those of the part that can be read.
