@@ -33,6 +33,23 @@ class LabelledTexts:
     truth: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What an encoder becomes a classifier by.
+
+    Attributes:
+        train: The texts that it learns from.
+        validation: The texts by which its epoch is chosen, and whether it is fine-tuned.
+        multi_label: Whether a text may have several labels.
+        seed: The seed of chance.
+    """
+
+    train: LabelledTexts
+    validation: LabelledTexts
+    multi_label: bool
+    seed: int
+
+
 @dataclass(frozen=True)
 class TeacherCard:
     """What a teacher is, for reports.

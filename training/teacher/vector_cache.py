@@ -66,7 +66,9 @@ class VectorCache:
                 (self._folder / name).touch()
         self._rows = self._known()
 
-    def vectors(self, texts: Sequence[str], on_texts: OnTexts) -> NDArray[np.float32]:
+    def vectors(
+        self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
+    ) -> NDArray[np.float32]:
         """The vectors of some texts, `(texts, width)`.
 
         Args:
