@@ -37,10 +37,8 @@ def check_encoder(path: Path, config: Config) -> None:
         ModuleNotFoundError: If safetensors need a package that is not installed.
     """
     folder = read_encoder_folder(path, safetensors=config.teacher.mode == "fine_tuned")
-    if folder.onnx is None:
-        for package in _PACKAGES:
-            if find_spec(package) is None:
-                raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    if folder.onnx is None and (package := _lacking_package()):
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 def open_encoder(
@@ -126,8 +124,12 @@ def _why_frozen(path: Path) -> str | None:
     """Why an encoder cannot be fine-tuned; None if it can."""
     if not has_safetensors(path):
         return "it has no model.safetensors"
-    lacking = [package for package in _PACKAGES if find_spec(package) is None]
-    return f"{lacking[0]} is not installed" if lacking else None
+    package = _lacking_package()
+    return f"{package} is not installed" if package else None
+
+
+def _lacking_package() -> str | None:
+    return next((package for package in _PACKAGES if find_spec(package) is None), None)
 
 
 def _fingerprint(folder: EncoderFolder, lesson: Lesson) -> str:

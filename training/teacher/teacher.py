@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from gatewise.vocab.errors import GatewiseError
 
+DIGEST_BYTES = 16
+
 
 class TeacherError(GatewiseError):
     """A teacher that cannot be used."""
@@ -120,6 +122,12 @@ def duration(seconds: float) -> str:
     if minutes < 1.5:
         return "a minute"
     return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+
+
+def text_digest(text: str) -> bytes:
+    """The digest by which the results for a text are kept, of `DIGEST_BYTES` bytes."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES).digest()
 
 
 def file_digest(*files: Path) -> str:

@@ -411,16 +411,15 @@ class _Limits:
 
     def __init__(self, folder: Path, identity: str) -> None:
         self._file, self._identity = folder / _LIMITS_FILE, identity
-        found = self._read().get(identity, {})
+        self._kept = self._read()
+        found = self._kept.get(identity, {})
         self.copies: int | None = found.get("copies")
         self.unlabelled: int | None = found.get("unlabelled")
 
     def keep(self, copies: int, unlabelled: int) -> None:
         """Keeps what this run had time for."""
-        document = {
-            **self._read(),
-            self._identity: {"copies": copies, "unlabelled": unlabelled},
-        }
+        found = {"copies": copies, "unlabelled": unlabelled}
+        document = {**self._kept, self._identity: found}
         with atomic_write(self._file) as temporary:
             temporary.write_text(json.dumps(document), encoding="utf-8")
 
