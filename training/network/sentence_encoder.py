@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -24,7 +23,7 @@ from gatewise.vocab.errors import first_line
 
 _MODELS = ("onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
+_TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
 _TEXT_OUTPUTS = ("sentence_embedding",)
 _BATCH = 32
 _MAX_TOKENS = 128
@@ -119,9 +118,8 @@ class _SentenceEncoder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._tokenizer = load_tokenizer(folder, _MAX_TOKENS)
-        self._session, self._output = open_encoder(folder)
-        self._names = [value.name for value in self._session.get_inputs()]
-        self.per_token = self._output in TOKEN_OUTPUTS
+        self._model = OnnxEncoder(folder)
+        self.per_token = self._model.per_token
 
     def states(
         self, spans: list[_Passage]
@@ -151,7 +149,7 @@ class _SentenceEncoder:
             mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.float32)
             total = (output * mask[:, :, None]).sum(axis=1)
             output = total / np.maximum(mask.sum(axis=1), 1)[:, None]
-        return np.asarray(output, dtype=np.float32)
+        return output
 
     def _encode(self, spans: list[_Passage]) -> list[Encoding]:
         try:
@@ -161,26 +159,15 @@ class _SentenceEncoder:
                 f"{self._folder}: the tokenizer cannot encode a text: {first_line(error)}"
             ) from None
 
-    def _run(self, spans: list[_Passage]) -> tuple[list[Encoding], Any]:
+    def _run(self, spans: list[_Passage]) -> tuple[list[Encoding], NDArray[np.float32]]:
         encodings = self._encode(spans)
-        arguments = {
+        inputs = {
             "input_ids": [encoding.ids for encoding in encodings],
             "attention_mask": [encoding.attention_mask for encoding in encodings],
             "token_type_ids": [encoding.type_ids for encoding in encodings],
         }
-        inputs = {name: np.array(arguments[name], dtype=np.int64) for name in self._names}
-        try:
-            (output,) = self._session.run([self._output], inputs)
-        except Exception as error:  # onnxruntime's own classes derive from Exception alone
-            raise VectorsError(f"{self._folder}: the encoder fails: {first_line(error)}") from None
-        rows, dimensions = len(spans), 3 if self.per_token else 2
-        tokens = (len(encodings[0].ids),) if self.per_token else ()
-        if output.ndim != dimensions or output.shape[:-1] != (rows, *tokens):
-            raise VectorsError(
-                f"{self._folder}: expected the encoder to return a vector for each text or token, "
-                f"received the shape {output.shape} for {rows} texts"
-            )
-        return encodings, output
+        arrays = {name: np.array(values, dtype=np.int64) for name, values in inputs.items()}
+        return encodings, self._model.run(arrays)
 
 
 def _spans_to_read(
@@ -265,33 +252,59 @@ def model_file(folder: Path) -> Path | None:
     return next((folder / name for name in _MODELS if (folder / name).is_file()), None)
 
 
-def open_encoder(folder: Path) -> tuple[ort.InferenceSession, str]:
-    """The model, on one thread, and the name of the output to read.
+class OnnxEncoder:
+    """The ONNX model of an encoder; `per_token` if it has a vector for every token of a text."""
 
-    Raises:
-        VectorsError: If the folder has no encoder, or it cannot be used.
-    """
-    file = model_file(folder)
-    if file is None:
-        raise VectorsError(
-            f"{folder}: expected a sentence encoder in one of {', '.join(_MODELS)}, found none"
-        )
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    # The order of sums depends on the number of threads.
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    try:
-        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own classes derive from Exception alone
-        raise VectorsError(f"{file}: onnxruntime cannot load it: {first_line(error)}") from None
-    inputs = {value.name for value in session.get_inputs()}
-    outputs = [value.name for value in session.get_outputs()]
-    known = (*TOKEN_OUTPUTS, *_TEXT_OUTPUTS)
-    output = next((name for name in known if name in outputs), None)
-    if "input_ids" not in inputs or not inputs <= set(_INPUTS) or output is None:
-        raise VectorsError(
-            f"{file}: expected a sentence encoder with inputs among {', '.join(_INPUTS)} and "
-            f"an output {' or '.join(known)}, received inputs {', '.join(sorted(inputs))} and "
-            f"outputs {', '.join(outputs)}"
-        )
-    return session, output
+    def __init__(self, folder: Path) -> None:
+        """Loads the model of a folder, on one thread.
+
+        Raises:
+            VectorsError: If the folder has no encoder, or it cannot be used.
+        """
+        file = model_file(folder)
+        if file is None:
+            raise VectorsError(
+                f"{folder}: expected a sentence encoder in one of {', '.join(_MODELS)}, found none"
+            )
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        # The order of sums depends on the number of threads.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        try:
+            session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes derive from Exception alone
+            raise VectorsError(f"{file}: onnxruntime cannot load it: {first_line(error)}") from None
+        self._names = [value.name for value in session.get_inputs()]
+        outputs = [value.name for value in session.get_outputs()]
+        known = (*_TOKEN_OUTPUTS, *_TEXT_OUTPUTS)
+        output = next((name for name in known if name in outputs), None)
+        if "input_ids" not in self._names or not {*self._names} <= {*_INPUTS} or output is None:
+            raise VectorsError(
+                f"{file}: expected a sentence encoder with inputs among {', '.join(_INPUTS)} and "
+                f"an output {' or '.join(known)}, received inputs "
+                f"{', '.join(sorted(self._names))} and outputs {', '.join(outputs)}"
+            )
+        self._folder, self._session, self._output = folder, session, output
+        self.per_token = output in _TOKEN_OUTPUTS
+
+    def run(self, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        """The state of each token, `(texts, tokens, width)`, or the vector of each text.
+
+        Args:
+            inputs: What encoders read, each `(texts, tokens)`; what this one does not is left out.
+
+        Raises:
+            VectorsError: If it fails, or gives anything else.
+        """
+        try:
+            (output,) = self._session.run([self._output], {n: inputs[n] for n in self._names})
+        except Exception as error:  # onnxruntime's own classes derive from Exception alone
+            raise VectorsError(f"{self._folder}: the encoder fails: {first_line(error)}") from None
+        shape = inputs["input_ids"].shape if self.per_token else inputs["input_ids"].shape[:1]
+        if output.ndim != len(shape) + 1 or output.shape[:-1] != shape:
+            raise VectorsError(
+                f"{self._folder}: expected the encoder to return a vector for each text or token, "
+                f"received the shape {output.shape} for {shape[0]} texts"
+            )
+        found: NDArray[np.float32] = output.astype(np.float32)
+        return found

@@ -4,7 +4,6 @@ A file of JSON Lines that only grows: each answer is a line, on disk before the 
 that a killed process left incomplete is cut off.
 """
 
-import hashlib
 import json
 import os
 import threading
@@ -12,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gatewise.training.teacher.teacher import text_digest
 from gatewise.vocab.atomic_files import translate_write_errors
 
 
@@ -57,16 +57,16 @@ class AnswerCache:
 
     def answers(self, text: str) -> KeptAnswers:
         """What was answered for a text."""
-        return self._kept.get(_digest(text), KeptAnswers())
+        return self._kept.get(text_digest(text).hex(), KeptAnswers())
 
     def add_votes(self, text: str, votes: Sequence[int | None]) -> None:
         """Keeps further answers to a text."""
-        self._add({"text": _digest(text), "votes": list(votes)})
+        self._add({"text": text_digest(text).hex(), "votes": list(votes)})
 
     def end(self, text: str, probabilities: Sequence[float] | None) -> None:
         """Keeps the probabilities of a text; None if no answer to it is a label."""
         found = None if probabilities is None else list(probabilities)
-        self._add({"text": _digest(text), "probabilities": found})
+        self._add({"text": text_digest(text).hex(), "probabilities": found})
 
     def _add(self, entry: Mapping[str, object]) -> None:
         with self._lock, translate_write_errors(self.file):
@@ -105,7 +105,3 @@ class AnswerCache:
             probabilities = tuple(found) if isinstance(found, list) else None
             earlier = replace(earlier, probabilities=probabilities, is_final=True)
         self._kept[key] = earlier
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

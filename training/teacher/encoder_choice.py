@@ -16,7 +16,7 @@ from gatewise.training.teacher.encoder_folder import (
 from gatewise.training.teacher.fine_tuned_encoder import FineTunedEncoder
 from gatewise.training.teacher.frozen_encoder import FrozenEncoder
 from gatewise.training.teacher.targets import score
-from gatewise.training.teacher.teacher import LabelledTexts, Teacher, TeacherError, TooLongError
+from gatewise.training.teacher.teacher import Lesson, Teacher, TeacherError, TooLongError
 from gatewise.training.teacher.vector_cache import VectorCache
 from gatewise.vocab.atomic_files import translate_write_errors
 
@@ -37,58 +37,43 @@ def check_encoder(path: Path, config: Config) -> None:
         ModuleNotFoundError: If safetensors need a package that is not installed.
     """
     folder = read_encoder_folder(path, safetensors=config.teacher.mode == "fine_tuned")
-    if folder.onnx is None:
-        for package in _PACKAGES:
-            if find_spec(package) is None:
-                raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    if folder.onnx is None and (package := _lacking_package()):
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
 
 
 def open_encoder(
     path: Path,
     config: Config,
-    train: LabelledTexts,
-    validation: LabelledTexts,
+    lesson: Lesson,
     cache: Path,
     on_progress: OnProgress,
-    *,
-    multi_label: bool,
 ) -> Teacher:
     """Loads an encoder, fine-tuned if the settings, the time and the validation rows say so.
 
     Args:
         path: Its folder.
         config: The run's settings.
-        train: What a fine-tuned encoder learns from.
-        validation: What the better one is chosen by.
+        lesson: What it becomes a classifier by.
         cache: Folder of the teachers' results, locked.
         on_progress: Called while it is fine-tuned, and for each finding.
-        multi_label: Whether a text may have several labels.
 
     Raises:
         TeacherError: If it cannot be loaded, or not be fine-tuned in the time allowed.
         ModuleNotFoundError: If it needs a package that is not installed.
     """
-    mode, seed = config.teacher.mode, config.training.seed
+    mode, multi_label = config.teacher.mode, lesson.multi_label
     minutes = config.teacher.minutes and _TUNING_SHARE * config.teacher.minutes
 
     def tuned(minutes: float | None) -> FineTunedEncoder:
         from gatewise.training.teacher.fine_tuning import fine_tune
 
         folder = read_encoder_folder(path, safetensors=True)
-        fingerprint = _fingerprint(folder, train, validation, seed, multi_label=multi_label)
+        fingerprint = _fingerprint(folder, lesson)
         kept = cache / fingerprint[:32]
         with translate_write_errors(kept):
             kept.mkdir(exist_ok=True)
-        weights = fine_tune(
-            folder,
-            train,
-            validation,
-            seed,
-            kept,
-            on_progress,
-            multi_label=multi_label,
-            seconds=None if minutes is None else 60 * minutes,
-        )
+        seconds = None if minutes is None else 60 * minutes
+        weights = fine_tune(folder, lesson, kept, on_progress, seconds=seconds)
         return FineTunedEncoder(folder, weights, fingerprint, multi_label=multi_label)
 
     if mode == "fine_tuned":
@@ -99,15 +84,15 @@ def open_encoder(
                 f"teacher.minutes={config.teacher.minutes:g}, of which half is for labelling: "
                 f"{error}: allow more, or set teacher.mode=frozen"
             ) from None
-    frozen = FrozenEncoder(read_encoder_folder(path), seed, multi_label=multi_label)
+    frozen = FrozenEncoder(read_encoder_folder(path), lesson.seed, multi_label=multi_label)
     if mode == "frozen":
         return frozen
 
     def score_of(teacher: Teacher) -> tuple[float, float]:
         vectors = VectorCache(teacher, cache)
-        teacher.learn(vectors.vectors(train.texts, lambda _: None), train.truth)
-        found = teacher.probabilities(vectors.vectors(validation.texts, lambda _: None))
-        return score(found, validation.truth, multi_label=multi_label)
+        teacher.learn(vectors.vectors(lesson.train.texts), lesson.train.truth)
+        found = teacher.probabilities(vectors.vectors(lesson.validation.texts))
+        return score(found, lesson.validation.truth, multi_label=multi_label)
 
     def report(message: str) -> None:
         on_progress(Finding(f"teacher {frozen.card.name}: {message}"))
@@ -139,21 +124,19 @@ def _why_frozen(path: Path) -> str | None:
     """Why an encoder cannot be fine-tuned; None if it can."""
     if not has_safetensors(path):
         return "it has no model.safetensors"
-    lacking = [package for package in _PACKAGES if find_spec(package) is None]
-    return f"{lacking[0]} is not installed" if lacking else None
+    package = _lacking_package()
+    return f"{package} is not installed" if package else None
 
 
-def _fingerprint(
-    folder: EncoderFolder,
-    train: LabelledTexts,
-    validation: LabelledTexts,
-    seed: int,
-    *,
-    multi_label: bool,
-) -> str:
+def _lacking_package() -> str | None:
+    return next((package for package in _PACKAGES if find_spec(package) is None), None)
+
+
+def _fingerprint(folder: EncoderFolder, lesson: Lesson) -> str:
     """Digest of what a fine-tuned encoder depends on."""
-    digest = hashlib.sha256(f"fine-tuned {folder.fingerprint} {seed} {multi_label}".encode())
-    for part in (train, validation):
+    about = f"fine-tuned {folder.fingerprint} {lesson.seed} {lesson.multi_label}"
+    digest = hashlib.sha256(about.encode())
+    for part in (lesson.train, lesson.validation):
         digest.update(json.dumps(list(part.texts)).encode())
         digest.update(part.truth.tobytes())
     return digest.hexdigest()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.targets import probabilities_of, score
-from gatewise.training.teacher.teacher import LabelledTexts, TeacherError, TooLongError, duration
+from gatewise.training.teacher.teacher import Lesson, TeacherError, TooLongError, duration
 from gatewise.training.teacher.text_encoder import BATCH, encode, padded, similar_lengths
 from gatewise.training.teacher.torch_encoder import TorchEncoder
 from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
@@ -84,38 +84,30 @@ class TunedWeights(TorchEncoder):
 
 def fine_tune(
     folder: EncoderFolder,
-    train: LabelledTexts,
-    validation: LabelledTexts,
-    seed: int,
+    lesson: Lesson,
     kept: Path,
     on_progress: OnProgress,
-    *,
-    multi_label: bool,
     seconds: float | None = None,
 ) -> TunedWeights:
     """Trains an encoder to classify texts, unless that was done before.
 
     Args:
         folder: Its files, with safetensors.
-        train: The texts that it learns from.
-        validation: The texts by which the best epoch is chosen.
-        seed: Seed of the linear layer, of the order of the texts and of dropout.
+        lesson: The texts; its seed is that of the linear layer, of the order and of dropout.
         kept: Folder in which the state and the result are kept.
         on_progress: Called after each update, and with the estimated time.
-        multi_label: Whether a text may have several labels.
         seconds: How long it may take; None for as long as it takes.
 
     Raises:
         TooLongError: If it would take longer, by the time of the first updates.
         TeacherError: If the encoder cannot be loaded, or gives no finite numbers.
     """
-    torch.manual_seed(seed)
-    weights = TunedWeights(folder, train.truth.shape[1])
+    torch.manual_seed(lesson.seed)
+    weights = TunedWeights(folder, lesson.train.truth.shape[1])
     if (kept / _WEIGHTS_FILE).is_file():
         weights.modules.load_state_dict(load_file(kept / _WEIGHTS_FILE))
     else:
-        tuning = _Tuning(weights, folder, train, validation, seed, kept, multi_label=multi_label)
-        tuning.run(seconds, on_progress)
+        _Tuning(weights, folder, lesson, kept).run(seconds, on_progress)
     weights.modules.eval()
     return weights
 
@@ -124,22 +116,14 @@ class _Tuning:
     """One training; see `fine_tune`."""
 
     def __init__(
-        self,
-        weights: TunedWeights,
-        folder: EncoderFolder,
-        train: LabelledTexts,
-        validation: LabelledTexts,
-        seed: int,
-        kept: Path,
-        *,
-        multi_label: bool,
+        self, weights: TunedWeights, folder: EncoderFolder, lesson: Lesson, kept: Path
     ) -> None:
-        self._weights, self._folder, self._seed, self._kept = weights, folder, seed, kept
-        self._multi_label = multi_label
-        self._train = encode(folder, train.texts)
-        self._truth = torch.from_numpy(train.truth.astype(np.float32))
-        self._validation = encode(folder, validation.texts)
-        self._validation_truth = validation.truth
+        self._weights, self._folder, self._kept = weights, folder, kept
+        self._seed, self._multi_label = lesson.seed, lesson.multi_label
+        self._train = encode(folder, lesson.train.texts)
+        self._truth = torch.from_numpy(lesson.train.truth.astype(np.float32))
+        self._validation = encode(folder, lesson.validation.texts)
+        self._validation_truth = lesson.validation.truth
         self._per_epoch = -(-len(self._train) // BATCH)
         self._epochs = max(_EPOCHS, -(-_MIN_UPDATES // self._per_epoch))
         self._patience = max(2, self._epochs // 4)

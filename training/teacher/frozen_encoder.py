@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from gatewise.training.teacher.encoder_folder import EncoderFolder
-from gatewise.training.teacher.targets import probabilities_of, score
+from gatewise.training.teacher.targets import probabilities_of
 from gatewise.training.teacher.teacher import Teacher
 from gatewise.training.teacher.text_encoder import TextEncoder
 
@@ -55,12 +57,7 @@ class FrozenEncoder(TextEncoder, Teacher):
 
     def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """The probability of each label."""
-        return self._probabilities(vectors, self._model)
-
-    def _probabilities(self, vectors: NDArray[np.float32], model: _Model) -> NDArray[np.float64]:
-        weights, biases = model
-        logits = vectors.astype(np.float64) @ weights.T + biases
-        return probabilities_of(logits, multi_label=self._multi_label)
+        return probabilities_of(_logits(vectors, self._model), multi_label=self._multi_label)
 
     def _strength(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
         rows = np.random.default_rng(self._seed).permutation(len(vectors))[:_MAX_TRIED_ROWS]
@@ -74,16 +71,22 @@ class FrozenEncoder(TextEncoder, Teacher):
             folds = splitter(_FOLDS, shuffle=True, random_state=self._seed)
             parts = list(folds.split(vectors, truth.argmax(axis=1)))
 
-        def gain(strength: float) -> float:
+        def loss(strength: float) -> float:
             total = 0.0
             for fitted, held_out in parts:
                 model = self._fit(vectors[fitted], truth[fitted], strength)
-                found = self._probabilities(vectors[held_out], model)
-                _, mean = score(found, truth[held_out], multi_label=self._multi_label)
-                total += len(held_out) * mean
+                total += self._loss(_logits(vectors[held_out], model), truth[held_out])
             return total
 
-        return max(_STRENGTHS, key=gain)
+        return min(_STRENGTHS, key=loss)
+
+    def _loss(self, logits: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
+        if self._multi_label:
+            return float(np.logaddexp(0, np.where(truth, -logits, logits)).sum())
+        names = np.arange(truth.shape[1])
+        return float(
+            log_loss(truth.argmax(axis=1), softmax(logits, axis=1), labels=names, normalize=False)
+        )
 
     def _fit(
         self, vectors: NDArray[np.float32], truth: NDArray[np.bool_], strength: float
@@ -113,6 +116,11 @@ class FrozenEncoder(TextEncoder, Teacher):
             model = _regression(strength).fit(vectors, truth[:, label])
             weights[label], biases[label] = model.coef_[0], model.intercept_[0]
         return weights, biases
+
+
+def _logits(vectors: NDArray[np.float32], model: _Model) -> NDArray[np.float64]:
+    weights, biases = model
+    return np.asarray(vectors.astype(np.float64) @ weights.T + biases)
 
 
 def _regression(strength: float) -> Any:

@@ -14,7 +14,13 @@ from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
 from gatewise.training.teacher.endpoint_teacher import EndpointTeacher
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
 from gatewise.training.teacher.label_prompt import LabelPrompt
-from gatewise.training.teacher.teacher import LabelledTexts, Teacher, TeacherCard, TeacherError
+from gatewise.training.teacher.teacher import (
+    LabelledTexts,
+    Lesson,
+    Teacher,
+    TeacherCard,
+    TeacherError,
+)
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.record_stream import open_records
@@ -48,39 +54,32 @@ def check_teachers(config: Config) -> Config:
 def open_teachers(
     config: Config,
     labels: Labels,
-    train: LabelledTexts,
-    validation: LabelledTexts,
+    lesson: Lesson,
     cache: Path,
     on_progress: OnProgress,
-    *,
-    multi_label: bool,
 ) -> list[Teacher]:
     """Loads the teachers.
 
     Args:
         config: The run's settings.
         labels: The labels of the corpus.
-        train: What an encoder is fine-tuned on.
-        validation: What its epoch is chosen by.
+        lesson: What an encoder becomes a classifier by.
         cache: Folder of the teachers' results, locked.
         on_progress: Called while an encoder is fine-tuned, and with what an endpoint has cost.
-        multi_label: Whether a text may have several labels.
 
     Raises:
         GatewiseError: If one cannot be used, or has other labels.
         ModuleNotFoundError: If one needs a package that is not installed.
     """
-    if config.teacher.url is not None and multi_label:
+    if config.teacher.url is not None and lesson.multi_label:
         raise TeacherError(
             f"{config.teacher.url}: an endpoint gives each text one label: expected a corpus "
             "with one label a text, received one with any number of labels a text"
         )
     teachers: list[Teacher] = [
-        GatewiseModel(path, labels, multi_label=multi_label)
+        GatewiseModel(path, labels, multi_label=lesson.multi_label)
         if is_gatewise_model(path)
-        else open_encoder(
-            path, config, train, validation, cache, on_progress, multi_label=multi_label
-        )
+        else open_encoder(path, config, lesson, cache, on_progress)
         for path in config.teacher.folders
     ]
     if config.teacher.url is not None:
@@ -155,16 +154,17 @@ class Labeller:
     def read(self, texts: Sequence[str], on_texts: OnTexts = lambda _: None) -> None:
         """Has every teacher read some texts; `on_texts` counts those of the last one."""
         missing, start = self.count_missing(texts), self._clock()
-        for number, cache in enumerate(self._caches, start=1):
-            cache.vectors(texts, on_texts if number == len(self._caches) else lambda _: None)
+        for cache in self._caches[:-1]:
+            cache.vectors(texts)
+        self._caches[-1].vectors(texts, on_texts)
         if missing:
             self.seconds += self._clock() - start
             self.texts += missing
 
-    def learn(self, texts: Sequence[str], truth: NDArray[np.bool_]) -> None:
-        """Has every teacher become a classifier, by texts and their labels, `(texts, labels)`."""
+    def learn(self, train: LabelledTexts) -> None:
+        """Has every teacher become a classifier."""
         for teacher, cache in zip(self._teachers, self._caches, strict=True):
-            teacher.learn(cache.vectors(texts, lambda _: None), truth)
+            teacher.learn(cache.vectors(train.texts), train.truth)
 
     def probabilities(
         self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
@@ -176,7 +176,7 @@ class Labeller:
         self.read(texts, on_texts)
         found = np.array(
             [
-                teacher.probabilities(cache.vectors(texts, lambda _: None))
+                teacher.probabilities(cache.vectors(texts))
                 for teacher, cache in zip(self._teachers, self._caches, strict=True)
             ]
         )
@@ -187,7 +187,7 @@ class Labeller:
         """Vectors of some texts that are near if the texts are similar; None without such."""
         for teacher, cache in zip(self._teachers, self._caches, strict=True):
             if teacher.has_space:
-                return cache.vectors(texts, lambda _: None)
+                return cache.vectors(texts)
         return None
 
     def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:

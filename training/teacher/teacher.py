@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from gatewise.vocab.errors import GatewiseError
 
+DIGEST_BYTES = 16
+
 
 class TeacherError(GatewiseError):
     """A teacher that cannot be used."""
@@ -31,6 +33,23 @@ class LabelledTexts:
 
     texts: Sequence[str]
     truth: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What an encoder becomes a classifier by.
+
+    Attributes:
+        train: The texts that it learns from.
+        validation: The texts by which its epoch is chosen, and whether it is fine-tuned.
+        multi_label: Whether a text may have several labels.
+        seed: The seed of chance.
+    """
+
+    train: LabelledTexts
+    validation: LabelledTexts
+    multi_label: bool
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +122,12 @@ def duration(seconds: float) -> str:
     if minutes < 1.5:
         return "a minute"
     return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+
+
+def text_digest(text: str) -> bytes:
+    """The digest by which the results for a text are kept, of `DIGEST_BYTES` bytes."""
+    encoded = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES).digest()
 
 
 def file_digest(*files: Path) -> str:

@@ -9,7 +9,7 @@ and no copy or unlabelled text is one of them.
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -29,6 +29,7 @@ from gatewise.training.teacher.labeller import Labeller, open_teachers
 from gatewise.training.teacher.targets import mix, soften
 from gatewise.training.teacher.teacher import (
     LabelledTexts,
+    Lesson,
     TeacherCard,
     TeacherError,
     duration,
@@ -167,17 +168,10 @@ def teach(
         GatewiseError: If a teacher cannot be used, or has no time for the rows themselves.
     """
     train, validation = (_labelled(part, rows) for part in (rows.train, rows.validation))
+    lesson = Lesson(train, validation, rows.multi_label, config.training.seed)
     with locked(cache_folder):
         begun = time.monotonic()
-        teachers = open_teachers(
-            config,
-            rows.labels,
-            train,
-            validation,
-            cache_folder,
-            on_progress,
-            multi_label=rows.multi_label,
-        )
+        teachers = open_teachers(config, rows.labels, lesson, cache_folder, on_progress)
         spent = time.monotonic() - begun
         labeller = Labeller(teachers, cache_folder)
         teaching = _Teaching(rows, config, labeller, cache_folder, on_progress, spent)
@@ -243,7 +237,7 @@ class _Teaching:
             self._labeller.read(texts, stage.add)
             unread -= new
             self._check_time(unread)
-        self._labeller.learn(train.texts, train.truth)
+        self._labeller.learn(train)
 
     def rows(self, unlabelled: Iterator[str]) -> Iterator[Row]:
         """The rows that the network learns from."""
@@ -287,7 +281,7 @@ class _Teaching:
 
     def _own_rows(self) -> Iterator[Row]:
         for window in self._rows.train.windows():
-            targets = self._targets([row.text for row in window])
+            targets = self._targets(window)
             truth = self._rows.labels.matrix([row.labels for row in window])
             mixed = mix(targets, truth, self._config.teacher.hard_share)
             mixed = np.where(np.isnan(mixed), truth, mixed)
@@ -311,8 +305,8 @@ class _Teaching:
             self._labeller.read(new)
             like = is_like(new) if new else np.zeros(0, dtype=np.bool_)
             kept = [text for text, is_kept in zip(new, like, strict=True) if is_kept]
-            labelled = list(
-                self._labelled(kept, [Location(file, read + n) for n in range(len(kept))])
+            labelled = self._labelled(
+                [Row(text, (), Location(file, read + n)) for n, text in enumerate(kept)]
             )
             yield from labelled
             read, known = read + len(window), known + len(window) - len(new)
@@ -329,49 +323,45 @@ class _Teaching:
             yield from outside
             inside = [row for row in copies if self._rows.in_scope(row)]
             stage.add(left_out + len(outside))
-            labelled = list(
-                self._labelled(
-                    [row.text for row in inside], [row.location for row in inside], stage
-                )
-            )
+            labelled = self._labelled(inside, stage)
             yield from labelled
             self._copied += len(outside) + len(labelled)
 
-    def _labelled(
-        self, texts: Sequence[str], locations: Sequence[Location], stage: "_Stage | None" = None
-    ) -> Iterator[Row]:
-        """Texts with the teachers' probabilities, and the labels that these tell.
+    def _labelled(self, rows: Sequence[Row], stage: "_Stage | None" = None) -> list[Row]:
+        """Rows with the teachers' probabilities, and the labels that these tell.
 
         A text that no teacher gives a label is left out.
         """
-        if not texts:
-            return
+        if not rows:
+            return []
         names = self._rows.labels.names
-        targets = self._targets(texts, stage)
+        targets = self._targets(rows, stage)
         best = targets >= 0.5
         if not self._rows.multi_label:
             best = targets.argmax(axis=1)[:, None] == np.arange(len(names))
-        for text, location, target, has in zip(texts, locations, targets, best, strict=True):
-            if np.isnan(target[0]):
-                continue
-            labels = tuple(names[label] for label in np.flatnonzero(has))
-            yield Row(text, labels, location, tuple(target.tolist()))
+        return [
+            replace(
+                row,
+                labels=tuple(names[label] for label in np.flatnonzero(has)),
+                probabilities=tuple(target.tolist()),
+            )
+            for row, target, has in zip(rows, targets, best, strict=True)
+            if not np.isnan(target[0])
+        ]
 
-    def _targets(self, texts: Sequence[str], stage: "_Stage | None" = None) -> NDArray[np.float64]:
+    def _targets(self, rows: Sequence[Row], stage: "_Stage | None" = None) -> NDArray[np.float64]:
+        texts = [row.text for row in rows]
         found = self._labeller.probabilities(texts, stage.add if stage else lambda _: None)
         return soften(found, self._config.teacher.temperature, multi_label=self._rows.multi_label)
 
-    def _likeness(self) -> Any:
+    def _likeness(self) -> Callable[[Sequence[str]], NDArray[np.bool_]]:
         """A function of texts, which tells which of them are like those of the corpus."""
         train, validation = sample(self._rows.train), sample(self._rows.validation)
-        vectors = self._labeller.vectors(train)
-        if vectors is not None:
-            of_validation = self._labeller.vectors(validation)
-            likeness = Likeness(vectors, of_validation)
-            return lambda texts: likeness.is_like(self._labeller.vectors(texts))
-        vectorizer, of_train = spelling_vectors(train)
-        likeness = Likeness(of_train, vectorizer.transform(validation))
-        return lambda texts: likeness.is_like(vectorizer.transform(texts))
+        vectors: Callable[[Sequence[str]], Any] = self._labeller.vectors
+        if vectors(train) is None:
+            vectors = spelling_vectors(train)
+        likeness = Likeness(vectors(train), vectors(validation))
+        return lambda texts: likeness.is_like(vectors(texts))
 
     def _has_time_for(self, texts: int) -> bool:
         if self._seconds is None or self._limits.copies is not None:
@@ -421,16 +411,15 @@ class _Limits:
 
     def __init__(self, folder: Path, identity: str) -> None:
         self._file, self._identity = folder / _LIMITS_FILE, identity
-        found = self._read().get(identity, {})
+        self._kept = self._read()
+        found = self._kept.get(identity, {})
         self.copies: int | None = found.get("copies")
         self.unlabelled: int | None = found.get("unlabelled")
 
     def keep(self, copies: int, unlabelled: int) -> None:
         """Keeps what this run had time for."""
-        document = {
-            **self._read(),
-            self._identity: {"copies": copies, "unlabelled": unlabelled},
-        }
+        found = {"copies": copies, "unlabelled": unlabelled}
+        document = {**self._kept, self._identity: found}
         with atomic_write(self._file) as temporary:
             temporary.write_text(json.dumps(document), encoding="utf-8")
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
+from gatewise.training.network.vector_files import VectorsError
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.teacher import TeacherError
 from gatewise.training.teacher.word_neighbours import neighbours
@@ -99,7 +100,7 @@ class TextEncoder:
         }
         try:
             return self.weights.run(inputs).shape[-1]
-        except (TeacherError, IndexError, RuntimeError) as error:
+        except (VectorsError, IndexError, RuntimeError) as error:
             reason = first_line(error).removeprefix(f"{self._folder.path}: ")
             raise TeacherError(
                 f"{self._folder.path}: the weights do not fit the tokenizer, whose largest id is "

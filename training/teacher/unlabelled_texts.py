@@ -1,6 +1,6 @@
 """Texts without labels: read, without those that are known, and without those unlike the corpus."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -100,11 +100,10 @@ class Likeness:
         return found
 
 
-def spelling_vectors(texts: Sequence[str]) -> tuple[TfidfVectorizer, Any]:
-    """Unit vectors of texts by their spelling, where a teacher has none: TF-IDF of n-grams.
+def spelling_vectors(texts: Sequence[str]) -> Callable[[Sequence[str]], Any]:
+    """What makes unit vectors of texts by their spelling, where a teacher has none.
 
-    Returns:
-        What makes such vectors, and those of the texts, `(texts, n-grams)`.
+    TF-IDF of the n-grams of characters that some texts have, `(texts, n-grams)`.
     """
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), dtype=np.float32)
-    return vectorizer, vectorizer.fit_transform(texts)
+    return vectorizer.fit(texts).transform

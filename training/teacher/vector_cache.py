@@ -4,7 +4,6 @@ A folder for each teacher, with two flat files that only grow: digests of texts,
 in 16-bit floats. What a killed process left incomplete at the end of either is cut off.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +12,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from gatewise.training.teacher.teacher import Teacher, TeacherError
+from gatewise.training.teacher.teacher import DIGEST_BYTES, Teacher, TeacherError, text_digest
 from gatewise.vocab.atomic_files import translate_write_errors
 
-_DIGEST_BYTES = 16
 _CHUNK = 512
 """Texts that are read and written together."""
 
@@ -66,7 +64,9 @@ class VectorCache:
                 (self._folder / name).touch()
         self._rows = self._known()
 
-    def vectors(self, texts: Sequence[str], on_texts: OnTexts) -> NDArray[np.float32]:
+    def vectors(
+        self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
+    ) -> NDArray[np.float32]:
         """The vectors of some texts, `(texts, width)`.
 
         Args:
@@ -75,7 +75,7 @@ class VectorCache:
         """
         if not texts:
             return np.empty((0, self._teacher.width), dtype=np.float32)
-        keys = [_digest(text) for text in texts]
+        keys = [text_digest(text) for text in texts]
         missing = {
             key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows
         }
@@ -93,20 +93,20 @@ class VectorCache:
 
     def count_missing(self, texts: Sequence[str]) -> int:
         """How many of some texts have no vector yet."""
-        return len({_digest(text) for text in texts} - self._rows.keys())
+        return len({text_digest(text) for text in texts} - self._rows.keys())
 
     def _known(self) -> dict[bytes, int]:
         """The row of each digest; what is incomplete is cut off."""
         digests, vectors = self._folder / "digests", self._folder / "vectors"
         count = min(
-            digests.stat().st_size // _DIGEST_BYTES, vectors.stat().st_size // self._row_bytes
+            digests.stat().st_size // DIGEST_BYTES, vectors.stat().st_size // self._row_bytes
         )
-        for file, size in ((digests, _DIGEST_BYTES), (vectors, self._row_bytes)):
+        for file, size in ((digests, DIGEST_BYTES), (vectors, self._row_bytes)):
             if file.stat().st_size != count * size:
                 with translate_write_errors(file), file.open("rb+") as opened:
                     opened.truncate(count * size)
         found = digests.read_bytes()
-        return {found[row * _DIGEST_BYTES : (row + 1) * _DIGEST_BYTES]: row for row in range(count)}
+        return {found[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]: row for row in range(count)}
 
     def _append(self, keys: list[bytes], vectors: NDArray[np.float32]) -> None:
         with translate_write_errors(self._folder):
@@ -117,8 +117,3 @@ class VectorCache:
                 file.write(b"".join(keys))
         for key in keys:
             self._rows[key] = len(self._rows)
-
-
-def _digest(text: str) -> bytes:
-    encoded = text.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()

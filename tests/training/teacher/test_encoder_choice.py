@@ -15,7 +15,7 @@ from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
 from gatewise.training.teacher.encoder_folder import read_encoder_folder
 from gatewise.training.teacher.fine_tuned_encoder import FineTunedEncoder
 from gatewise.training.teacher.frozen_encoder import FrozenEncoder
-from gatewise.training.teacher.teacher import LabelledTexts, TeacherError, TooLongError
+from gatewise.training.teacher.teacher import LabelledTexts, Lesson, TeacherError, TooLongError
 from gatewise.training.teacher.vector_cache import locked
 
 
@@ -67,11 +67,9 @@ def opened(both, texts, tmp_path, monkeypatch):
             teacher = open_encoder(
                 both,
                 config.load(assignments=list(assignments)),
-                texts,
-                texts,
+                Lesson(texts, texts, multi_label=False, seed=42),
                 tmp_path / "cache",
                 reported.append,
-                multi_label=False,
             )
         return teacher, [each.message for each in reported if isinstance(each, Finding)]
 

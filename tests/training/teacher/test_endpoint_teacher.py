@@ -13,7 +13,7 @@ from gatewise.training.teacher.labeller import (
     open_endpoint,
     open_teachers,
 )
-from gatewise.training.teacher.teacher import LabelledTexts, TeacherError
+from gatewise.training.teacher.teacher import LabelledTexts, Lesson, TeacherError
 from gatewise.training.teacher.vector_cache import locked
 from gatewise.vocab.corpus.labels import Labels
 
@@ -36,11 +36,9 @@ def opened(endpoint, tmp_path):
         (found,) = open_teachers(
             settings,
             labels,
-            none,
-            none,
+            Lesson(none, none, multi_label, seed=1),
             tmp_path,
             lambda finding: lines.append(finding.message),
-            multi_label=multi_label,
         )
         found.keep_in(tmp_path)
         found.lines = lines

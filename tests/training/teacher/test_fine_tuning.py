@@ -8,7 +8,7 @@ import pytest
 from gatewise.training.fit.progress import Finding, Progress
 from gatewise.training.teacher.encoder_folder import read_encoder_folder
 from gatewise.training.teacher.fine_tuned_encoder import FineTunedEncoder
-from gatewise.training.teacher.teacher import LabelledTexts, TeacherError, TooLongError
+from gatewise.training.teacher.teacher import LabelledTexts, Lesson, TeacherError, TooLongError
 
 pytestmark = [
     pytest.mark.teacher,
@@ -49,16 +49,8 @@ def tune(safetensors, rows, tmp_path, monkeypatch):
                 raise KeyboardInterrupt
 
         folder = read_encoder_folder(safetensors, safetensors=True)
-        weights = fine_tuning.fine_tune(
-            folder,
-            train,
-            validation or train,
-            1,
-            tmp_path / kept,
-            on_progress,
-            multi_label=multi_label,
-            seconds=seconds,
-        )
+        lesson = Lesson(train, validation or train, multi_label, seed=1)
+        weights = fine_tuning.fine_tune(folder, lesson, tmp_path / kept, on_progress, seconds)
         teacher = FineTunedEncoder(folder, weights, "a" * 64, multi_label=multi_label)
         return teacher.probabilities(teacher.vectors(train.texts)), events
 

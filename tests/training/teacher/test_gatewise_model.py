@@ -6,7 +6,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.training.config import config
 from gatewise.training.teacher.gatewise_model import GatewiseModel
 from gatewise.training.teacher.labeller import Labeller, check_teachers, open_teachers
-from gatewise.training.teacher.teacher import LabelledTexts, TeacherError
+from gatewise.training.teacher.teacher import LabelledTexts, Lesson, TeacherError
 from gatewise.vocab.corpus.labels import Labels
 
 TEXTS = ["red and blue", "grey", "reddish"]
@@ -34,7 +34,9 @@ def test_several_are_averaged(multi_label_folder, tmp_path):
     check_teachers(settings)
     # Nothing is fine-tuned.
     none = LabelledTexts([], names.matrix([]))
-    teachers = open_teachers(settings, names, none, none, tmp_path, print, multi_label=True)
+    teachers = open_teachers(
+        settings, names, Lesson(none, none, multi_label=True, seed=1), tmp_path, print
+    )
     labeller = Labeller(teachers, tmp_path)
     expected = Classifier.load(other).predict_proba(TEXTS)
     assert labeller.probabilities(TEXTS) == pytest.approx(expected, abs=1e-3)
