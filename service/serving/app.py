@@ -78,7 +78,7 @@ class Application(FastAPI):
         )
         self.context = self.state.context = context
         self._logged_errors: dict[str, str] = {}
-        self._predict = Predict(context, lambda: self.in_flight)
+        self._predict = Predict(context)
         self._routers = (
             models.routes,
             predict.routes(self._predict),

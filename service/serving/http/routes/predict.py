@@ -11,7 +11,7 @@ share its code.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, TypeVar
 
@@ -219,9 +219,8 @@ class Answer:
 class Predict:
     """Answers the requests of every `/predict` route."""
 
-    def __init__(self, context: AppContext, requests_in_flight: Callable[[], int]) -> None:
+    def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._requests_in_flight = requests_in_flight
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -269,7 +268,7 @@ class Predict:
             future = served.ask(
                 request.items(encoding, self._context.settings.max_texts),
                 parameters.function_to_apply,
-                inline=await self._is_alone(),
+                inline=True,
                 when_slow=lambda: self._watch_client(future, receive),
             )
             scored = await _result(future)
@@ -293,13 +292,6 @@ class Predict:
         if scored.truncated:
             headers.append((b"gatewise-truncated-texts", b"%d" % scored.truncated))
         return Answer(body, headers)
-
-    async def _is_alone(self) -> bool:
-        """Whether no other request is in flight, those that arrived with this one included."""
-        if self._requests_in_flight() > 1:
-            return False
-        await asyncio.sleep(0)  # starts the tasks of requests that were read in the same moment
-        return self._requests_in_flight() == 1
 
     def _watch_client(self, future: asyncio.Future[Scored], receive: Receive) -> None:
         task = asyncio.ensure_future(_cancel_on_disconnect(future, receive))
