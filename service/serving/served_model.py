@@ -89,6 +89,7 @@ class ServedModel:
         # The first run of a shape is slower than the others.
         for texts in (samples[:1], samples):
             encoded = self.classifier.encode(texts)
+            self.classifier.coverage_counter.count_unknown([text.ids for text in encoded])
             self.classifier.scores(encoded)
             if self._cascade:  # which leaves texts to the network as it reads many
                 self.classifier.scores(Ragged.of(encoded))

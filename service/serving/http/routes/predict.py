@@ -187,6 +187,8 @@ class TextsRequest(BaseModel):
 class PredictRequest(TextsRequest):
     """The body of a request to `/predict`."""
 
+    model_config = ConfigDict(defer_build=False)  # the command defers: no request may wait for it
+
     parameters: PredictParameters | None = None
 
 
@@ -271,7 +273,12 @@ class Predict:
                 inline=True,
                 when_slow=lambda: self._watch_client(future, receive),
             )
-            scored = await _result(future)
+            scored = await future
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task and task.cancelling():  # the request itself is cancelled, not the future
+                raise
+            raise ClientDisconnectedError from None
         except EmptyTextsError as error:
             raise problems.empty_texts([request.pointer(i) for i in error.indices]) from None
         except GatewiseError as error:
@@ -357,8 +364,9 @@ async def read_texts(
     """Reads and validates the body of a request with texts."""
     settings = context.settings
     request = await request_body.read(scope, receive, schema, settings.max_body_bytes)
-    if not request.are_numbers and len(request.texts) > settings.max_texts:
-        detail = f"expected at most {settings.max_texts} texts, received {len(request.texts)}"
+    inputs = request.inputs
+    if isinstance(inputs, list) and len(inputs) > settings.max_texts and not request.are_numbers:
+        detail = f"expected at most {settings.max_texts} texts, received {len(inputs)}"
         raise _invalid(detail, "#/inputs")
     if settings.log_texts:
         request_context(scope).texts = request.texts
@@ -392,17 +400,6 @@ def encode(
             row = [{"label": none, "score": scores.max()}, *row][:top_k]
         rows.append(row)
     return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-async def _result(future: asyncio.Future[Scored]) -> Scored:
-    """Awaits scores."""
-    try:
-        return await future
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task and task.cancelling():  # the request itself is cancelled, not the future
-            raise
-        raise ClientDisconnectedError from None
 
 
 async def _cancel_on_disconnect(future: asyncio.Future[Scored], receive: Receive) -> None:
