@@ -93,16 +93,16 @@ class Job:
     answer: Scored | Exception | None = None
     # When the job was made, on the same clock.
     created: float = field(default_factory=time.monotonic)
+    # The characters of all texts, or the numbers of all sequences.
+    characters: int = field(init=False)
     # The ids of each text, once it is tokenized.
     encoded: list[Encoded] = field(default_factory=list)
     started: int = 0  # the number of texts that no longer wait
     # The scores so far, each part under the index of its first text.
     parts: dict[int, Scored] = field(default_factory=dict)
 
-    @property
-    def characters(self) -> int:
-        """The number of characters of all texts, or of numbers of all sequences."""
-        return _characters(self.texts)
+    def __post_init__(self) -> None:
+        self.characters = _characters(self.texts)
 
     def is_wanted(self) -> bool:
         """Whether the caller still waits; called before the job costs anything."""
