@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Protocol
 
@@ -233,13 +234,14 @@ class Batcher:
             and not self._closing
         )
 
-    def run_inline(self, jobs: Sequence[Job], later: Callable[..., object]) -> None:
+    def run_inline(self, jobs: Sequence[Job]) -> Callable[[], None]:
         """Runs a few short texts as one batch in the caller's thread.
 
         Handing them to another thread and back takes longer than running them. Each job's `answer`
-        is set, and `done` is not called. `later` is called with what counts them, a function and
-        its argument: that can wait until the callers have their answers.
+        is set, and `done` is not called. The returned function counts the batch, which can wait
+        until the callers have their answers.
         """
+        stats: Callable[[], BatchStats] | None = None
         try:
             slices: list[JobSlice] = []
             for job in jobs:  # one at a time, which is faster where no other thread could run
@@ -252,10 +254,12 @@ class Batcher:
                 answered, stats = compute(self._classifier, slices, self._scored_by)
                 for job, answer in answered:
                     job.answer = answer
-                later(self._observe, stats)
         except Exception as error:  # the callers get it as the answer
-            for job in jobs:
-                job.answer = job.answer or error
+            failed = [job for job in jobs if job.answer is None]
+            for job in failed:
+                job.answer = error
+            self._count_refused("failed", len(failed))
+        return partial(self._observe, stats)
 
     def close(self) -> None:
         """Takes no more jobs, finishes the queued ones, and waits for the threads to end."""
@@ -375,8 +379,8 @@ class Batcher:
         self._finish([(job, error) for job in jobs])
         self._count_refused("failed", len(jobs))
 
-    def _observe(self, stats: Callable[[], BatchStats]) -> None:
-        if self._observer:
+    def _observe(self, stats: Callable[[], BatchStats] | None) -> None:
+        if self._observer and stats:
             self._observer.observe_batch(stats())
 
     def _count_refused(self, reason: str, jobs: int) -> None:

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.input_encoding import Item
@@ -145,10 +145,11 @@ class ServedModel:
     def _run_inline(self, jobs: list[_PendingRequest]) -> None:
         """Runs the jobs that arrived in one turn of the event loop, unless they are queued."""
         if jobs:
-            later = asyncio.get_running_loop().call_soon
-            # Counted in the turn after the one that sends the answers.
-            self._batcher.run_inline(jobs, partial(later, later))
+            count = self._batcher.run_inline(jobs)
             _resolve(jobs)
+            # Counted in the turn after the one that sends the answers.
+            loop = asyncio.get_running_loop()
+            loop.call_soon(lambda: loop.call_soon(count))
             jobs.clear()  # before the next ones arrive
 
     def _submit(self, jobs: list[_PendingRequest]) -> None:

@@ -229,19 +229,17 @@ def test_a_few_short_texts_run_inline_as_one_batch(classifier, blocked, wait_unt
         return Job(texts, "none", time.monotonic() + 60)
 
     jobs = [job("who", "where is it"), job(""), job("how many")]
-    counting = []
     with batching_client(classifier) as client:
         wait_until(lambda: client.batcher.takes_inline(batching.MAX_INLINE_CHARACTERS))
         assert not client.batcher.takes_inline(batching.MAX_INLINE_CHARACTERS + 1)
         blocked.resume.set()
-        client.batcher.run_inline(jobs, lambda *call: counting.append(call))
+        count = client.batcher.run_inline(jobs)
         assert isinstance(jobs[1].answer, EmptyTextsError)
         for each in (jobs[0], jobs[2]):
             expected = classifier.scores(classifier.encode(list(each.texts)), "none")
             np.testing.assert_array_equal(scores(each), expected)
         assert not client.batches
-        ((count, stats),) = counting
-        count(stats)
+        count()
         (batch,) = client.batches
         assert len(batch.texts) == 3
         assert not client.returned
@@ -252,3 +250,17 @@ def test_a_few_short_texts_run_inline_as_one_batch(classifier, blocked, wait_unt
         assert not client.batcher.takes_inline(1)  # for a thread is at work
         blocked.resume.set()
     assert not client.batcher.takes_inline(1)
+
+
+def test_a_batch_that_fails_inline_is_counted(classifier, monkeypatch):
+    def fail(encoded):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(classifier, "padded_logits", fail)
+    jobs = [Job([text], None, time.monotonic() + 60) for text in ("who", "", "where")]
+    with batching_client(classifier) as client:
+        client.batcher.run_inline(jobs)()
+    assert [str(job.answer) for job in jobs if job.texts != [""]] == ["a fault"] * 2
+    assert isinstance(jobs[1].answer, EmptyTextsError)
+    assert client.refused == [("failed", 2)]
+    assert not client.batches
