@@ -61,7 +61,7 @@ class ServedModel:
         self.capacity = capacity
         self._observer = observer
         self._cascade = cascade
-        self._arrived: list[_PendingRequest] = []  # in this turn of the event loop, not yet run
+        self._arrived: list[_PendingRequest] = []  # that may run inline
         self._arrived_characters = 0
         self._pending: deque[_PendingRequest] = deque()
         self._batcher = Batcher(
@@ -113,8 +113,8 @@ class ServedModel:
 
         Cancelling the future removes the texts from the queue, unless they are running already.
         `inline` lets a few short texts run in the event loop, together with those of the requests
-        that arrived in the same turn of it. `when_slow` is called once if the answer takes longer
-        than a twentieth of a second.
+        that arrive meanwhile. `when_slow` is called once if the answer takes longer than a
+        twentieth of a second.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Scored] = loop.create_future()
@@ -129,7 +129,7 @@ class ServedModel:
         return future
 
     def _gather(self, job: _PendingRequest) -> None:
-        """Runs a job inline with those of the same turn of the event loop, or queues them all."""
+        """Runs a job inline with those that arrive together with it, or queues them all."""
         loop, arrived = job.future.get_loop(), self._arrived
         if not arrived or arrived[0].future.get_loop() is not loop:
             arrived = self._arrived = []
@@ -142,13 +142,16 @@ class ServedModel:
         elif len(arrived) == 1:
             loop.call_soon(self._run_inline, arrived)
 
-    def _run_inline(self, jobs: list[_PendingRequest]) -> None:
-        """Runs the jobs that arrived in one turn of the event loop, unless they are queued."""
-        if jobs:
+    def _run_inline(self, jobs: list[_PendingRequest], before: int = 0) -> None:
+        """Runs jobs, once a turn of the event loop adds none; not if they are queued by then."""
+        loop = asyncio.get_running_loop()
+        if len(jobs) > before:
+            # Without it, two groups of clients that take turns would stay apart, each a batch.
+            loop.call_soon(self._run_inline, jobs, len(jobs))
+        elif jobs:
             count = self._batcher.run_inline(jobs)
             _resolve(jobs)
             # Counted in the turn after the one that sends the answers.
-            loop = asyncio.get_running_loop()
             loop.call_soon(lambda: loop.call_soon(count))
             jobs.clear()  # before the next ones arrive
 
@@ -160,7 +163,8 @@ class ServedModel:
             except GatewiseError as error:
                 if self._observer and isinstance(error, QueueFullError):
                     self._observer.count_refused("queue_full", 1)
-                job.future.set_exception(error)
+                job.answer = error
+                _resolve([job])
                 continue
             if not self._pending:
                 asyncio.get_running_loop().call_later(_TICK, self._check_pending)
