@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -78,7 +78,7 @@ class Application(FastAPI):
         )
         self.context = self.state.context = context
         self._logged_errors: dict[str, str] = {}
-        self._predict = Predict(context, lambda: self.in_flight)
+        self._predict = Predict(context)
         self._routers = (
             models.routes,
             predict.routes(self._predict),
@@ -140,11 +140,14 @@ class Application(FastAPI):
             authorization.describe(document, self.context.keys)
         return super().openapi()
 
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Calls `/predict` directly, as FastAPI's routing takes longer than a short text."""
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
-            await self._predict(scope, receive, send)
-            return
+            return self._predict(scope, receive, send)
+        return self._route(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Calls a route of FastAPI's."""
         context = request_context(scope)
         if scope.get("method") == "HEAD":
             # RFC 9110, section 9.3.2: the answer to a GET without its body, which the server does

@@ -1,8 +1,8 @@
 """Dynamic batching: a bounded queue of texts, tokenized and run in batches by threads.
 
 There is no timer. Texts gather while a batch runs, and the next batch takes what has gathered,
-oldest first, up to a number of texts and tokens. A text that arrives at an idle batcher runs at
-once.
+oldest first, up to a number of texts and tokens. Texts that arrive at an idle batcher run at once,
+a few short ones in the caller's thread.
 """
 
 import logging
@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Protocol
 
@@ -33,7 +34,7 @@ MAX_BATCH_TOKENS = 8192
 """The most tokens that a thread runs at a time, unless a single text has more."""
 
 MAX_INLINE_CHARACTERS = 512
-"""The most characters of a job that runs in the caller's thread, which is blocked meanwhile."""
+"""The most characters that run in the caller's thread, which is blocked meanwhile."""
 
 
 class EmptyTextsError(EmptyTextError):
@@ -93,16 +94,16 @@ class Job:
     answer: Scored | Exception | None = None
     # When the job was made, on the same clock.
     created: float = field(default_factory=time.monotonic)
+    # The characters of all texts, or the numbers of all sequences.
+    characters: int = field(init=False)
     # The ids of each text, once it is tokenized.
     encoded: list[Encoded] = field(default_factory=list)
     started: int = 0  # the number of texts that no longer wait
     # The scores so far, each part under the index of its first text.
     parts: dict[int, Scored] = field(default_factory=dict)
 
-    @property
-    def characters(self) -> int:
-        """The number of characters of all texts, or of numbers of all sequences."""
-        return _characters(self.texts)
+    def __post_init__(self) -> None:
+        self.characters = _characters(self.texts)
 
     def is_wanted(self) -> bool:
         """Whether the caller still waits; called before the job costs anything."""
@@ -117,8 +118,6 @@ class Job:
         parts = list(self.parts.items())
         if sum(len(part.none) for _, part in parts) < len(self.texts):
             return None
-        if len(parts) == 1:
-            return parts[0][1]
         ordered = [part for _, part in sorted(parts, key=itemgetter(0))]
         return Scored(
             np.concatenate([part.scores for part in ordered]),
@@ -226,26 +225,41 @@ class Batcher:
             if self._idle:
                 self._changed.notify()
 
-    def run_inline(self, job: Job, later: Callable[..., object]) -> bool:
-        """Runs a short job in the caller's thread, if no text waits.
+    def takes_inline(self, characters: int) -> bool:
+        """Whether texts of so many characters in all may run inline: all threads are idle."""
+        return (
+            characters <= MAX_INLINE_CHARACTERS
+            and self._idle == len(self._threads)
+            and not self._waiting
+            and not self._closing
+        )
 
-        For a single text, handing it to another thread and back takes longer than running it. If it
-        ran, `job.answer` is set and `done` is not called. `later` is called with the function that
-        counts it and its argument: it can run once the caller has the answer.
+    def run_inline(self, jobs: Sequence[Job]) -> Callable[[], None]:
+        """Runs a few short texts as one batch in the caller's thread.
+
+        Handing them to another thread and back takes longer than running them. Each job's `answer`
+        is set, and `done` is not called. The returned function counts the batch, which can wait
+        until the callers have their answers.
         """
-        if self._waiting or self._closing or job.characters > MAX_INLINE_CHARACTERS:
-            return False
+        stats: Callable[[], BatchStats] | None = None
         try:
-            _, answered = encode(self._classifier, [job])
-            if not answered:
-                slices = [(job, 0, len(job.texts))]
+            slices: list[JobSlice] = []
+            for job in jobs:  # one at a time, which is faster where no other thread could run
+                _, refused = encode(self._classifier, [job])
+                if refused:
+                    job.answer = refused[0][1]
+                else:
+                    slices.append((job, 0, len(job.texts)))
+            if slices:
                 answered, stats = compute(self._classifier, slices, self._scored_by)
-                if self._observer:
-                    later(self._observer.observe_batch, stats)
-            ((_, job.answer),) = answered
-        except Exception as error:  # the caller gets it as the answer
-            job.answer = error
-        return True
+                for job, answer in answered:
+                    job.answer = answer
+        except Exception as error:  # the callers get it as the answer
+            failed = [job for job in jobs if job.answer is None]
+            for job in failed:
+                job.answer = error
+            self._count_refused("failed", len(failed))
+        return partial(self._observe, stats)
 
     def close(self) -> None:
         """Takes no more jobs, finishes the queued ones, and waits for the threads to end."""
@@ -310,10 +324,9 @@ class Batcher:
             self._fail([job for job, _, _ in slices], error)
             return
         self._finish(finished)
-        seconds = (time.monotonic() - start) / len(stats.texts)
+        seconds = (time.monotonic() - start) / sum(end - first for _, first, end in slices)
         self._seconds_per_text += 0.1 * (seconds - self._seconds_per_text)
-        if self._observer:
-            self._observer.observe_batch(stats)
+        self._observe(stats)
 
     def _take_batch(self) -> list[JobSlice]:
         """Takes the texts to run next, oldest first."""
@@ -366,6 +379,10 @@ class Batcher:
         self._finish([(job, error) for job in jobs])
         self._count_refused("failed", len(jobs))
 
+    def _observe(self, stats: Callable[[], BatchStats] | None) -> None:
+        if self._observer and stats:
+            self._observer.observe_batch(stats())
+
     def _count_refused(self, reason: str, jobs: int) -> None:
         if self._observer and jobs:
             self._observer.count_refused(reason, jobs)
@@ -410,8 +427,8 @@ def encode(classifier: Classifier, jobs: Sequence[Job]) -> tuple[list[Job], list
 
 def compute(
     classifier: Classifier, slices: Sequence[JobSlice], scored_by: Classifier | Cascade
-) -> tuple[list[Answered], BatchStats]:
-    """Runs texts of jobs as one batch."""
+) -> tuple[list[Answered], Callable[[], BatchStats]]:
+    """Runs texts of jobs as one batch; what counts it is computed once it is called for."""
     now = time.monotonic()
     texts = [text for job, start, end in slices for text in job.encoded[start:end]]
     logits, padding, linear = scored_by.padded_logits(texts)
@@ -424,11 +441,15 @@ def compute(
         at = rows.stop
         scores = own[rows] if job.function is None else apply(job.function, logits[rows])
         truncated = sum(text.truncated for text in job.encoded[start:end])
-        job.parts[start] = Scored(scores, none[rows], truncated)
+        part = Scored(scores, none[rows], truncated)
+        if end - start == len(job.texts):
+            finished.append((job, part))
+            continue
+        job.parts[start] = part
         # Another thread may run the rest of a long job: the last one merges the parts.
         if merged := job.merged():
             finished.append((job, merged))
-    return finished, BatchStats(
+    return finished, lambda: BatchStats(
         texts=texts,
         padding=padding,
         best=own.max(axis=1) if classifier.task != "regression" else own[:0, 0],

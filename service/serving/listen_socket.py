@@ -8,6 +8,9 @@ from gatewise.vocab.errors import GatewiseError
 _BACKLOG = 2048
 """Connections that wait to be accepted before the kernel refuses more."""
 
+_ACCEPTED_A_TURN = 16
+"""Connections that a turn of the event loop accepts; each new one costs as many system calls."""
+
 
 class ListenError(GatewiseError):
     """The service cannot listen on a host and port."""
@@ -42,6 +45,17 @@ def _open(host: str, port: int) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def handles(listener: socket.socket) -> list[socket.socket]:
+    """Returns the socket and duplicates of it, for an event loop to accept from.
+
+    uvloop accepts one connection a turn from each. A turn takes a tenth of a second under overload,
+    in which a new connection, such as that of a health check, would wait for minutes.
+    """
+    if os.name != "posix":  # there is no uvloop
+        return [listener]
+    return [listener, *(listener.dup() for _ in range(_ACCEPTED_A_TURN - 1))]
 
 
 def url(listener: socket.socket, *, tls: bool) -> str:

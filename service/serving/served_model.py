@@ -20,6 +20,7 @@ from gatewise.service.serving.batching import (
     QueueFullError,
     Scored,
 )
+from gatewise.vocab.errors import GatewiseError
 from gatewise.vocab.tokenizer.encoding import Ragged
 
 _TICK = 0.05
@@ -60,6 +61,8 @@ class ServedModel:
         self.capacity = capacity
         self._observer = observer
         self._cascade = cascade
+        self._arrived: list[_PendingRequest] = []  # that may run inline
+        self._arrived_characters = 0
         self._pending: deque[_PendingRequest] = deque()
         self._batcher = Batcher(
             classifier, capacity, done=_hand_over, observer=observer, cascade=cascade
@@ -86,6 +89,7 @@ class ServedModel:
         # The first run of a shape is slower than the others.
         for texts in (samples[:1], samples):
             encoded = self.classifier.encode(texts)
+            self.classifier.coverage_counter.count_unknown([text.ids for text in encoded])
             self.classifier.scores(encoded)
             if self._cascade:  # which leaves texts to the network as it reads many
                 self.classifier.scores(Ragged.of(encoded))
@@ -108,8 +112,9 @@ class ServedModel:
         """Starts to classify texts; the future ends with their scores or with an exception.
 
         Cancelling the future removes the texts from the queue, unless they are running already.
-        Short texts run inline for a caller that knows of no other request. `when_slow` is called
-        once if the answer takes longer than a twentieth of a second.
+        `inline` lets a few short texts run in the event loop, together with those of the requests
+        that arrive meanwhile. `when_slow` is called once if the answer takes longer than a
+        twentieth of a second.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Scored] = loop.create_future()
@@ -117,19 +122,53 @@ class ServedModel:
         job = _PendingRequest(
             texts, function_to_apply, deadline, future=future, when_slow=when_slow
         )
-        if inline and self._batcher.run_inline(job, loop.call_soon):
-            _resolve([job])
-            return future
-        try:
-            self._batcher.submit(job)
-        except QueueFullError:
-            if self._observer:
-                self._observer.count_refused("queue_full", 1)
-            raise
-        if not self._pending:
-            loop.call_later(_TICK, self._check_pending)
-        self._pending.append(job)
+        if inline:
+            self._gather(job)
+        else:
+            self._submit([job])
         return future
+
+    def _gather(self, job: _PendingRequest) -> None:
+        """Runs a job inline with those that arrive together with it, or queues them all."""
+        loop, arrived = job.future.get_loop(), self._arrived
+        if not arrived or arrived[0].future.get_loop() is not loop:
+            arrived = self._arrived = []
+            self._arrived_characters = 0
+        arrived.append(job)
+        self._arrived_characters += job.characters
+        if not self._batcher.takes_inline(self._arrived_characters):
+            self._submit(arrived)
+            arrived.clear()
+        elif len(arrived) == 1:
+            loop.call_soon(self._run_inline, arrived)
+
+    def _run_inline(self, jobs: list[_PendingRequest], before: int = 0) -> None:
+        """Runs jobs, once a turn of the event loop adds none; not if they are queued by then."""
+        loop = asyncio.get_running_loop()
+        if len(jobs) > before:
+            # Without it, two groups of clients that take turns would stay apart, each a batch.
+            loop.call_soon(self._run_inline, jobs, len(jobs))
+        elif jobs:
+            count = self._batcher.run_inline(jobs)
+            _resolve(jobs)
+            # Counted in the turn after the one that sends the answers.
+            loop.call_soon(lambda: loop.call_soon(count))
+            jobs.clear()  # before the next ones arrive
+
+    def _submit(self, jobs: list[_PendingRequest]) -> None:
+        """Queues jobs."""
+        for job in jobs:
+            try:
+                self._batcher.submit(job)
+            except GatewiseError as error:
+                if self._observer and isinstance(error, QueueFullError):
+                    self._observer.count_refused("queue_full", 1)
+                job.answer = error
+                _resolve([job])
+                continue
+            if not self._pending:
+                asyncio.get_running_loop().call_later(_TICK, self._check_pending)
+            self._pending.append(job)
 
     def _check_pending(self) -> None:
         """Fails late requests and calls `when_slow`; the first pending request is the oldest."""
@@ -154,7 +193,7 @@ class ServedModel:
         self, texts: Sequence[Item], function_to_apply: ScoreFunction | None = None
     ) -> Scored:
         """Returns the score of every class for every text."""
-        return await self.ask(texts, function_to_apply)
+        return await self.ask(texts, function_to_apply, inline=True)
 
     async def close(self) -> None:
         """Takes no more texts, answers the queued ones, and ends the threads."""

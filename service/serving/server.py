@@ -24,7 +24,7 @@ from gatewise.service.serving.http import log_format, metrics
 from gatewise.service.serving.http.app_context import AppContext, ServerProcess
 from gatewise.service.serving.http.protocol import certificates
 from gatewise.service.serving.http.protocol.connections import limited, sweep_forever
-from gatewise.service.serving.listen_socket import listen, url
+from gatewise.service.serving.listen_socket import handles, listen, url
 from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.service.serving.settings import Settings
 from gatewise.service.serving.supervisor import Supervisor, signal_handlers
@@ -167,7 +167,7 @@ def run(
     # it is garbage, so that is not looked for first, which would take as long.
     gc.freeze()
     gc.enable()
-    _Server(config, app, process, ready).run(sockets=[listener])
+    _Server(config, app, process, ready).run(sockets=handles(listener))
 
 
 class _Server(uvicorn.Server):

@@ -224,23 +224,43 @@ def test_closing_answers_the_queued_jobs_and_takes_no_more(classifier, blocked):
     assert all(isinstance(job.answer, Scored) for job in jobs)
 
 
-def test_a_lone_short_text_runs_inline(classifier):
+def test_a_few_short_texts_run_inline_as_one_batch(classifier, blocked, wait_until):
+    def job(*texts):
+        return Job(texts, "none", time.monotonic() + 60)
+
+    jobs = [job("who", "where is it"), job(""), job("how many")]
     with batching_client(classifier) as client:
-        job = Job(["who", "where is it"], "none", time.monotonic() + 60)
-        counting = []
-        later = lambda *call: counting.append(call)  # noqa: E731
-        assert client.batcher.run_inline(job, later)
-        expected = classifier.scores(classifier.encode(list(job.texts)), "none")
-        np.testing.assert_array_equal(scores(job), expected)
-        empty = Job([""], None, time.monotonic() + 60)
-        assert client.batcher.run_inline(empty, later)
-        assert isinstance(empty.answer, EmptyTextsError)
-        long = Job(["where " * 200], None, time.monotonic() + 60)
-        assert not client.batcher.run_inline(long, later)
+        wait_until(lambda: client.batcher.takes_inline(batching.MAX_INLINE_CHARACTERS))
+        assert not client.batcher.takes_inline(batching.MAX_INLINE_CHARACTERS + 1)
+        blocked.resume.set()
+        count = client.batcher.run_inline(jobs)
+        assert isinstance(jobs[1].answer, EmptyTextsError)
+        for each in (jobs[0], jobs[2]):
+            expected = classifier.scores(classifier.encode(list(each.texts)), "none")
+            np.testing.assert_array_equal(scores(each), expected)
         assert not client.batches
-        ((count, stats),) = counting
-        count(stats)
+        count()
         (batch,) = client.batches
-        assert len(batch.texts) == 2
-    assert not client.returned
-    assert not client.batcher.run_inline(Job(["who"], None, time.monotonic() + 60), later)
+        assert len(batch.texts) == 3
+        assert not client.returned
+        blocked.running.clear()
+        blocked.resume.clear()
+        client.submit("who")
+        assert blocked.running.wait(30)
+        assert not client.batcher.takes_inline(1)  # for a thread is at work
+        blocked.resume.set()
+    assert not client.batcher.takes_inline(1)
+
+
+def test_a_batch_that_fails_inline_is_counted(classifier, monkeypatch):
+    def fail(encoded):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(classifier, "padded_logits", fail)
+    jobs = [Job([text], None, time.monotonic() + 60) for text in ("who", "", "where")]
+    with batching_client(classifier) as client:
+        client.batcher.run_inline(jobs)()
+    assert [str(job.answer) for job in jobs if job.texts != [""]] == ["a fault"] * 2
+    assert isinstance(jobs[1].answer, EmptyTextsError)
+    assert client.refused == [("failed", 2)]
+    assert not client.batches

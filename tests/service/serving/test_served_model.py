@@ -7,8 +7,11 @@ import pytest
 
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.batching import (
+    MAX_INLINE_CHARACTERS,
     Capacity,
     DeadlineError,
+    EmptyTextsError,
+    QueueFullError,
 )
 from gatewise.service.serving.served_model import ServedModel
 
@@ -30,7 +33,7 @@ async def serve(classifier):
 
 async def test_a_deadline_passes_while_the_batch_runs(serve, blocked):
     served = serve(seconds=0.1)
-    answers = (served.scores(["who"]) for _ in range(3))
+    answers = [served.ask(["who"]) for _ in range(3)]
     results = await asyncio.gather(*answers, return_exceptions=True)
     assert [type(result) for result in results] == [DeadlineError] * 3
     blocked.resume.set()
@@ -61,6 +64,61 @@ async def test_a_cancelled_request_is_not_run_and_the_event_loop_stays_free(serv
     await asyncio.gather(first, last)
     assert cancelled.cancelled()
     assert served.waiting == 0
+
+
+class Observer:
+    def __init__(self):
+        self.batches, self.refused = [], []
+
+    def observe_batch(self, stats):
+        self.batches.append(len(stats.texts))
+
+    def count_refused(self, reason, jobs):
+        self.refused.append((reason, jobs))
+
+
+async def until_idle(served):
+    while not served._batcher.takes_inline(1):
+        await asyncio.sleep(0.01)
+
+
+async def test_short_texts_of_one_turn_of_the_event_loop_are_one_batch(serve, classifier):
+    observer = Observer()
+    served = serve(observer)
+    await until_idle(served)
+    texts = ["who", "where is it", "", "how many"]
+    answers = await asyncio.gather(
+        *map(served.scores, [[text] for text in texts]), return_exceptions=True
+    )
+    assert isinstance(answers.pop(2), EmptyTextsError)
+    expected = classifier.predict_proba([text for text in texts if text])
+    assert [answer.scores.tolist() for answer in answers] == [[row] for row in expected.tolist()]
+    while not observer.batches:
+        await asyncio.sleep(0)
+    assert observer.batches == [3]
+
+
+async def test_more_characters_than_run_inline_are_queued_with_those_before_them(serve, blocked):
+    served = serve()
+    await until_idle(served)
+    long = "where " * MAX_INLINE_CHARACTERS
+    answers = [asyncio.ensure_future(served.scores([text])) for text in ("who", long)]
+    await asyncio.to_thread(blocked.running.wait, 30)  # the event loop is free
+    blocked.resume.set()
+    assert [len(answer.scores) for answer in await asyncio.gather(*answers)] == [1, 1]
+
+
+async def test_a_full_queue_refuses_and_is_counted(serve, blocked):
+    observer = Observer()
+    served = serve(observer, max_texts=1)
+    first = served.ask(["who"])
+    await asyncio.to_thread(blocked.running.wait, 30)
+    second, third = served.ask(["where"]), served.ask(["how"])
+    with pytest.raises(QueueFullError):
+        await third
+    assert observer.refused == [("queue_full", 1)]
+    blocked.resume.set()
+    await asyncio.gather(first, second)
 
 
 class FailingObserver:

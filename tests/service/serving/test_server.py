@@ -1,5 +1,6 @@
 """`gatewise serve` as a process: start, signals, versions, workers, TLS."""
 
+import asyncio
 import gc
 import json
 import os
@@ -10,12 +11,15 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections import Counter
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,7 +28,7 @@ from cryptography.x509.oid import NameOID
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.http.protocol.certificates import CertificateError
-from gatewise.service.serving.listen_socket import ListenError, listen
+from gatewise.service.serving.listen_socket import ListenError, handles, listen
 from gatewise.service.serving.server import UvicornProcess, load, serve
 from gatewise.service.serving.settings import Settings
 
@@ -114,6 +118,31 @@ def is_listening(port):
 def test_a_host_that_it_cannot_listen_on(host, reason):
     with pytest.raises(ListenError, match=f"cannot listen on {host}:0: {reason}"):
         listen(host, 0)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="uvloop is for POSIX systems")
+def test_a_turn_of_the_event_loop_accepts_several_connections():
+    async def accepted_a_turn():
+        turn, turns = 0, []
+
+        class Accepted(asyncio.Protocol):
+            def connection_made(self, transport):
+                turns.append(turn)
+                transport.close()
+
+        with ExitStack() as stack:
+            listener = stack.enter_context(listen("127.0.0.1", 0))
+            for handle in handles(listener):
+                server = await asyncio.get_running_loop().create_server(Accepted, sock=handle)
+                stack.callback(server.close)
+            for _ in range(40):
+                stack.enter_context(socket.create_connection(listener.getsockname()))
+            while len(turns) < 40:
+                turn += 1
+                await asyncio.sleep(0)
+        return max(Counter(turns).values())
+
+    assert uvloop.run(accepted_a_turn()) >= 16
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")

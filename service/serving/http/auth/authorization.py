@@ -60,8 +60,9 @@ class AuthMiddleware:
         self._limit = limit
         self._route_of = route_of
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Passes a request on, or refuses it."""
+        app = self._app
         if scope["type"] in ("http", "websocket") and not _is_open(scope["path"]):
             try:
                 sender = authorize(self._keys, scope, Role.PREDICT)
@@ -70,9 +71,8 @@ class AuthMiddleware:
             except ProblemError as refusal:
                 request_context(scope).route = self._route_of(scope)
                 # A WebSocket gets it as the answer to its handshake.
-                await problems.response(scope["path"], refusal)(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                app = problems.response(scope["path"], refusal)
+        return app(scope, receive, send)
 
 
 def _is_open(path: str) -> bool:

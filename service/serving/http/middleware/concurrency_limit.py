@@ -9,6 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS
 from gatewise.service.serving.http.protocol import problems
 
+_LIVENESS = frozenset({"/health/live", "/v2/health/live"})
+"""Paths that are never refused: a service that is overloaded must not be restarted."""
+
 
 class ConcurrencyLimit:
     """Middleware that refuses a request while too many others are in flight.
@@ -24,7 +27,7 @@ class ConcurrencyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in _LIVENESS:
             await self._app(scope, receive, send)
             return
         if self.in_flight >= self._max_requests:

@@ -41,15 +41,15 @@ def wrap(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
             expose_headers=_EXPOSED_HEADERS,
         )
 
-    async def with_security_headers(scope: Scope, receive: Receive, send: Send) -> None:
+    def with_security_headers(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] in _STARTS:
-                headers = list(message.get("headers", ()))
-                names = {name.lower() for name, _ in headers}
-                headers += [header for header in SECURITY_HEADERS if header[0] not in names]
-                message = {**message, "headers": headers}
+                own = message.get("headers", ())
+                names = dict(own)
+                added = [header for header in SECURITY_HEADERS if header[0] not in names]
+                message = {**message, "headers": [*own, *added]}
             return send(message)
 
-        await app(scope, receive, send_with_headers)
+        return app(scope, receive, send_with_headers)
 
     return with_security_headers

@@ -11,7 +11,7 @@ share its code.
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self, TypeVar
 
@@ -187,6 +187,8 @@ class TextsRequest(BaseModel):
 class PredictRequest(TextsRequest):
     """The body of a request to `/predict`."""
 
+    model_config = ConfigDict(defer_build=False)  # the command defers: no request may wait for it
+
     parameters: PredictParameters | None = None
 
 
@@ -219,9 +221,8 @@ class Answer:
 class Predict:
     """Answers the requests of every `/predict` route."""
 
-    def __init__(self, context: AppContext, requests_in_flight: Callable[[], int]) -> None:
+    def __init__(self, context: AppContext) -> None:
         self._context = context
-        self._requests_in_flight = requests_in_flight
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -269,10 +270,15 @@ class Predict:
             future = served.ask(
                 request.items(encoding, self._context.settings.max_texts),
                 parameters.function_to_apply,
-                inline=await self._is_alone(),
+                inline=True,
                 when_slow=lambda: self._watch_client(future, receive),
             )
-            scored = await _result(future)
+            scored = await future
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task and task.cancelling():  # the request itself is cancelled, not the future
+                raise
+            raise ClientDisconnectedError from None
         except EmptyTextsError as error:
             raise problems.empty_texts([request.pointer(i) for i in error.indices]) from None
         except GatewiseError as error:
@@ -293,13 +299,6 @@ class Predict:
         if scored.truncated:
             headers.append((b"gatewise-truncated-texts", b"%d" % scored.truncated))
         return Answer(body, headers)
-
-    async def _is_alone(self) -> bool:
-        """Whether no other request is in flight, those that arrived with this one included."""
-        if self._requests_in_flight() > 1:
-            return False
-        await asyncio.sleep(0)  # starts the tasks of requests that were read in the same moment
-        return self._requests_in_flight() == 1
 
     def _watch_client(self, future: asyncio.Future[Scored], receive: Receive) -> None:
         task = asyncio.ensure_future(_cancel_on_disconnect(future, receive))
@@ -365,8 +364,9 @@ async def read_texts(
     """Reads and validates the body of a request with texts."""
     settings = context.settings
     request = await request_body.read(scope, receive, schema, settings.max_body_bytes)
-    if not request.are_numbers and len(request.texts) > settings.max_texts:
-        detail = f"expected at most {settings.max_texts} texts, received {len(request.texts)}"
+    inputs = request.inputs
+    if isinstance(inputs, list) and len(inputs) > settings.max_texts and not request.are_numbers:
+        detail = f"expected at most {settings.max_texts} texts, received {len(inputs)}"
         raise _invalid(detail, "#/inputs")
     if settings.log_texts:
         request_context(scope).texts = request.texts
@@ -399,17 +399,6 @@ def encode(
         for scores, none in zip(scored.scores, scored.none, strict=True)
     ]
     return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-async def _result(future: asyncio.Future[Scored]) -> Scored:
-    """Awaits scores."""
-    try:
-        return await future
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task and task.cancelling():  # the request itself is cancelled, not the future
-            raise
-        raise ClientDisconnectedError from None
 
 
 async def _cancel_on_disconnect(future: asyncio.Future[Scored], receive: Receive) -> None:

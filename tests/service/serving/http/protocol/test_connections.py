@@ -15,8 +15,8 @@ from gatewise.service.serving.http.routes import monitoring
 BODY = b'{"inputs": "who"}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 GOOD = HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
-LIVE = b"GET /health/live HTTP/1.1\r\n"
-LAST = LIVE + b"Connection: close\r\n\r\n"
+READY = b"GET /health/ready HTTP/1.1\r\n"
+LAST = READY + b"Connection: close\r\n\r\n"
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: %b\r\n"
 READ_SECONDS = 0.8
 
@@ -227,7 +227,7 @@ def test_an_upgrade_of_a_post_is_ignored(port, protocol):
 )
 def test_the_last_header_of_a_name_decides_about_an_upgrade(port, headers):
     with connect(port) as connection:
-        assert [ask(connection, LIVE + headers + b"\r\n") for _ in range(2)] == [200, 200]
+        assert [ask(connection, READY + headers + b"\r\n") for _ in range(2)] == [200, 200]
 
 
 def test_a_stream_does_not_begin_before_an_earlier_answer_ends(port):
@@ -242,7 +242,7 @@ class TestPipelining:
     def test_requests_are_answered_in_order(self, port):
         last = b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         with connect(port) as connection:
-            connection.sendall(GOOD + LIVE + b"\r\n" + GOOD + last)
+            connection.sendall(GOOD + READY + b"\r\n" + GOOD + last)
             answer = read_all(connection)
         statuses = [int(part[:3]) for part in answer.split(b"HTTP/1.1 ")[1:]]
         assert statuses == [200, 200, 200, 404]
@@ -250,7 +250,7 @@ class TestPipelining:
     @pytest.mark.parametrize("count", [2, 900])
     def test_requests_with_an_upgrade_are_answered(self, port, count):
         post = GOOD.replace(b"Host: a\r\n", b"X-Long: %b\r\n" % (b"a" * 99) + UPGRADE % b"h2c")
-        health = LIVE + UPGRADE % b"h2c" + b"\r\n"
+        health = READY + UPGRADE % b"h2c" + b"\r\n"
         with connect(port) as connection:
             connection.sendall(post * 2 + health * (count - 2) + LAST)
             assert read_all(connection).count(b"HTTP/1.1 200 OK") == count + 1
@@ -260,7 +260,7 @@ class TestPipelining:
         with connect(port) as connection, contextlib.suppress(OSError):
             # It may be closed before all are sent.
             connection.sendall(GOOD[:-1])
-            connection.sendall(GOOD[-1:] + (LIVE + b"\r\n") * 5000)
+            connection.sendall(GOOD[-1:] + (READY + b"\r\n") * 5000)
             answers = read_all(connection)
         assert answers.count(b"HTTP/1.1 ") < 2000
 
@@ -273,12 +273,13 @@ class TestPipelining:
 def test_requests_above_the_limit_are_refused_and_their_connections_kept(busy, monkeypatch, caplog):
     with connect(busy.base_url.port) as held, connect(busy.base_url.port) as pipelined:
         held.sendall(GOOD[:-1])  # in flight, without the end of the body
-        refused = busy.get("/health/live")
+        refused = busy.get("/health/ready")
         inference = busy.post("/v2/models/model/infer", json={})
-        head = busy.head("/health/live")
-        again = busy.get("/health/live")  # on the same connection: HEAD had no body
+        head = busy.head("/health/ready")
+        again = busy.get("/health/ready")  # on the same connection: HEAD had no body
         assert [answer.status_code for answer in (refused, inference, head, again)] == [429] * 4
-        pipelined.sendall(GOOD + (LIVE + b"\r\n") * 900 + LAST)
+        assert busy.get("/health/live").status_code == 200  # it must not be restarted
+        pipelined.sendall(GOOD + (READY + b"\r\n") * 900 + LAST)
         assert read_all(pipelined).count(b"HTTP/1.1 429 ") == 902
         assert ask(held, GOOD[-1:]) == 200
     assert refused.json()["type"] == "urn:gatewise:problem:too-many-requests"
@@ -291,7 +292,7 @@ def test_requests_above_the_limit_are_refused_and_their_connections_kept(busy, m
         assert busy.get("/metrics").status_code == 500
     assert busy.get("/metrics").status_code == 200
     caplog.clear()
-    too_large = busy.get("/health/live", headers={"X-A": "b" * 2000})
+    too_large = busy.get("/health/ready", headers={"X-A": "b" * 2000})
     assert too_large.status_code == 431
     for answer in (refused, inference, head, too_large):
         assert answer.headers["Cache-Control"] == "no-store"

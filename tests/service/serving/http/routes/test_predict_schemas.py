@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -34,3 +36,15 @@ def test_a_score_is_the_shortest_decimal_of_the_same_float32():
         found = {each["label"]: each["score"] for each in row}
         assert [np.float32(found[label]) for label in LABELS] == expected.tolist()
         assert [found[label] for label in LABELS] == [float(str(score)) for score in expected]
+
+
+def test_the_first_request_waits_for_no_schema():
+    code = (
+        "from pydantic import BaseModel\n"
+        "BaseModel.model_config['defer_build'] = True\n"  # as the command does
+        "from gatewise.service.serving.http.routes.explain import ExplainRequest\n"
+        "from gatewise.service.serving.http.routes.predict import PredictRequest\n"
+        "print(PredictRequest.__pydantic_complete__, ExplainRequest.__pydantic_complete__)"
+    )
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, text=True) == "True False\n"
