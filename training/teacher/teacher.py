@@ -97,6 +97,7 @@ class Teacher(Protocol):
             vectors: Those of the training texts, `(texts, width)`.
             truth: Which labels each has, `(texts, labels)`.
         """
+        return
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of some texts, `(texts, width)`; this is what takes time."""
