@@ -90,7 +90,7 @@ class Teacher(Protocol):
     width: int
     has_space: bool = False
 
-    def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_], /) -> None:
+    def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_], /) -> None:  # noqa: ARG002 — for those that learn
         """Becomes a classifier of the labels, if it is none yet.
 
         Args:
