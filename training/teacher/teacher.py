@@ -90,12 +90,12 @@ class Teacher(Protocol):
     width: int
     has_space: bool = False
 
-    def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_], /) -> None:  # noqa: ARG002 — for those that learn
+    def learn(self, _: NDArray[np.float32], __: NDArray[np.bool_], /) -> None:
         """Becomes a classifier of the labels, if it is none yet.
 
         Args:
-            vectors: Those of the training texts, `(texts, width)`.
-            truth: Which labels each has, `(texts, labels)`.
+            _: The vectors of the training texts, `(texts, width)`.
+            __: Which labels each has, `(texts, labels)`.
         """
         return
 
