@@ -55,7 +55,10 @@ def handles(listener: socket.socket) -> list[socket.socket]:
     """
     if os.name != "posix":  # there is no uvloop
         return [listener]
-    return [listener, *(listener.dup() for _ in range(_ACCEPTED_A_TURN - 1))]
+    # `socket.dup` would make it block, in all processes that share it: an event loop that accepts
+    # what another process has just accepted would then stand still until the next connection.
+    duplicates = (os.dup(listener.fileno()) for _ in range(_ACCEPTED_A_TURN - 1))
+    return [listener, *(socket.socket(fileno=number) for number in duplicates)]
 
 
 def url(listener: socket.socket, *, tls: bool) -> str:

@@ -145,6 +145,18 @@ def test_a_turn_of_the_event_loop_accepts_several_connections():
     assert uvloop.run(accepted_a_turn()) >= 16
 
 
+@pytest.mark.skipif(os.name != "posix", reason="uvloop is for POSIX systems")
+def test_a_worker_that_starts_leaves_accepting_in_the_others_as_it_is():
+    with ExitStack() as stack:
+        accepting = stack.enter_context(listen("127.0.0.1", 0))
+        accepting.setblocking(False)
+        # As a worker gets it: Python does not know that it is not to block.
+        starting = stack.enter_context(socket.socket(fileno=os.dup(accepting.fileno())))
+        for handle in handles(starting):
+            stack.enter_context(handle)
+        assert not os.get_blocking(accepting.fileno())
+
+
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_an_ipv6_address():
     try:
