@@ -259,8 +259,11 @@ class TestWorkers:
             assert admin.post("/models/m/reload").is_success
             wait_until(lambda: shares_seen() == {(("1", 1.0), ("4", 0.0))})
         each("/predict", BODY)
-        for pid in children(service.process.pid):
+        killed = children(service.process.pid)
+        for pid in killed:
             os.kill(pid, signal.SIGKILL)
+        # Until it is gone, one may accept a connection that it then resets.
+        wait_until(lambda: not {*killed} & {*children(service.process.pid)})
         # Now the new workers answer.
         wait_until(lambda: shares_seen() == {(("1", 1.0), ("4", 0.0))})
         answers = each("/predict", BODY)
