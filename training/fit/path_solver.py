@@ -4,13 +4,12 @@ Gradient descent needs many updates to fit a table in which most n-grams occur o
 the rows are few, a solver finds the optimum in seconds: with one label a text, a linear support
 vector machine for each label against the others (liblinear, Fan et al. 2008, "LIBLINEAR: A Library
 for Large Linear Classification"); with several, a logistic regression for each; for numbers, a
-ridge regression. The regularization
-is chosen by cross-validation on the training rows, and so is the factor that makes margins of
-support vector machines log-odds.
+ridge regression. The regularization is chosen by cross-validation on the training rows, and so is
+the factor that makes margins of support vector machines log-odds.
 
-Each is fitted twice, and the mean of the weights is taken: to the features as they are, and to
-features that count the more, the more labels differ in how many of their texts have them (Wang and
-Manning 2012, "Baselines and Bigrams", for two labels).
+A classifier is fitted twice, and the mean of the weights is taken: to the features as they are,
+and to features that count the more, the more labels differ in how many of their texts have them
+(Wang and Manning 2012, "Baselines and Bigrams", for two labels).
 
 The features are those that the exported network computes: each n-gram of tokens, scaled by its
 inverse document frequency and by the text's norm, and the character n-grams of its words, whose
@@ -25,6 +24,7 @@ the n-grams of a length count.
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -119,6 +119,16 @@ class _Features:
     rows: NDArray[np.int64]
     scales: NDArray[np.float64]
     spelling: sparse.csr_matrix
+
+    @cached_property
+    def has(self) -> sparse.csc_matrix:
+        """Which texts have each feature: one or nothing."""
+        return sparse.csc_matrix(self.matrix != 0).astype(np.float64)
+
+    @cached_property
+    def squares(self) -> NDArray[np.float64]:
+        """The sum of the squares of each feature, `(columns,)`."""
+        return np.asarray(self.matrix.multiply(self.matrix).sum(axis=0)).ravel()
 
     def only(self, texts: NDArray[np.int64]) -> "_Features":
         """The features of some of the texts."""
@@ -387,21 +397,19 @@ def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDAr
         features: The features.
         labels: Which texts have each label.
     """
-    has = sparse.csc_matrix(features.matrix != 0).astype(np.float64)
-    contrasts = np.zeros(has.shape[1])
+    contrasts = np.zeros(features.matrix.shape[1])
     bias = np.searchsorted(features.rows, CLS_ID)
     for of_label in labels:
         sides = np.where(of_label, features.weights, 0), np.where(of_label, 0, features.weights)
         texts = min(weights.sum() for weights in sides)
-        inside, outside = (weights @ has * (texts / weights.sum()) for weights in sides)
+        inside, outside = (weights @ features.has * (texts / weights.sum()) for weights in sides)
         contrasts = np.maximum(contrasts, np.abs(np.log1p(inside) - np.log1p(outside)))
     contrasts[bias] = 0
     if not contrasts.any():
         return np.ones_like(contrasts)
     contrasts **= _CONTRAST_POWER
-    squared = features.matrix.multiply(features.matrix)
-    squared[:, bias] = 0
-    contrasts *= np.sqrt(squared.sum() / (squared @ np.square(contrasts)).sum())
+    squares = features.squares
+    contrasts *= np.sqrt((squares.sum() - squares[bias]) / (squares @ np.square(contrasts)))
     contrasts[bias] = 1
     return contrasts
 

@@ -76,7 +76,7 @@ class TeacherCard:
 class Teacher(Protocol):
     """A model whose costly result for a text is a vector, which is kept and read again.
 
-    By default it is a classifier of the labels as it is, and knows nothing but those.
+    By default it is a classifier of the labels as it is, and has no similar words.
 
     Attributes:
         card: What it is.
