@@ -75,7 +75,8 @@ def kill_and_resume(
     chance = random.Random(f"{seed}{suffix}")
     # A run that is killed comes half as far on average, less the second that is not committed yet,
     # so that there is work left after all kills; and no single run may come to the end.
-    span = seconds - first["seconds"] + 1 + first["seconds"] * min(1.2 / kills, 0.5)
+    scoring = first["seconds"]
+    span = seconds - scoring + scoring * min(1 / scoring + 1.2 / kills, 0.5)
     early, untouched = 0, True
     for killed in range(kills):
         process = run.start()

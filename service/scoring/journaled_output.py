@@ -11,6 +11,7 @@ ignored.
 import json
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,7 @@ from gatewise.vocab.atomic_files import translate_write_errors
 from gatewise.vocab.errors import OutputError
 
 _FORMAT = 2
+_REMOVALS, _BETWEEN_REMOVALS_SECONDS = 20, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,12 @@ class JournaledOutput:
         with suppress(OSError):
             (self._folder / "journal").unlink()
         self.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        for _ in range(_REMOVALS):
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if not self._folder.exists() or (self._folder / "journal").exists():
+                break  # deleted, and perhaps begun again by another run
+            # A worker of a cluster that was told to stop may write for a moment after that.
+            time.sleep(_BETWEEN_REMOVALS_SECONDS)
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """The journaled output: a run resumes at the last intact entry, under the same conditions."""
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -162,3 +163,18 @@ def test_link_in_place_of_the_folder_is_refused(tmp_path):
     with pytest.raises(OutputError, match="is a link: remove it"):
         opened(tmp_path)
     assert (tmp_path / "own" / "rows").read_text() == "of something else"
+
+
+def test_file_that_is_added_while_the_folder_is_deleted_is_deleted_too(tmp_path, monkeypatch):
+    rmdir, late = os.rmdir, []
+
+    def add_a_file_first(path, *arguments, **options):
+        if not late:
+            late.append(tmp_path / ".out.partial" / "late")
+            late[0].touch()
+        rmdir(path, *arguments, **options)
+
+    with opened(tmp_path):
+        monkeypatch.setattr(os, "rmdir", add_a_file_first)
+    assert late
+    assert not any(tmp_path.iterdir())
