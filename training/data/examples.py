@@ -120,7 +120,9 @@ class Examples:
     def _scaled_weights(self) -> NDArray[np.float32]:
         # As 64-bit floats the mean of equal weights is exact, and they are 1 each.
         given = np.asarray(self.given_weights)
-        return (given / given.mean()).astype(np.float32)
+        # Never zero: a label whose rows all weigh nothing could not be fitted.
+        smallest = np.finfo(np.float32).tiny
+        return (given / given.mean()).astype(np.float32).clip(min=smallest)
 
     def _in_files(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return rows if self.chosen is None else self.chosen[rows]

@@ -375,13 +375,13 @@ def _weights(
         labels: Which texts have each label.
     """
     contrasts = _contrasts(features, labels)
-    found = [
-        classifier.fit(
-            features.matrix @ sparse.diags_array(scales), targets, features.weights
-        ).coef_
-        * scales
-        for scales in (np.ones_like(contrasts), contrasts)
-    ]
+    found = []
+    with warnings.catch_warnings():
+        # Of labels with a row or two each. A fit that was cut off will do.
+        warnings.simplefilter("ignore", UserWarning)
+        for scales in (np.ones_like(contrasts), contrasts):
+            scaled = features.matrix @ sparse.diags_array(scales)
+            found.append(classifier.fit(scaled, targets, features.weights).coef_ * scales)
     return np.asarray(np.mean(found, axis=0))
 
 
@@ -398,7 +398,7 @@ def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDAr
         labels: Which texts have each label.
     """
     contrasts = np.zeros(features.matrix.shape[1])
-    bias = np.searchsorted(features.rows, CLS_ID)
+    bias = np.flatnonzero(features.rows == CLS_ID)  # none without n-grams of length one
     for of_label in labels:
         sides = np.where(of_label, features.weights, 0), np.where(of_label, 0, features.weights)
         texts = min(weights.sum() for weights in sides)
@@ -409,7 +409,7 @@ def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDAr
         return np.ones_like(contrasts)
     contrasts **= _CONTRAST_POWER
     squares = features.squares
-    contrasts *= np.sqrt((squares.sum() - squares[bias]) / (squares @ np.square(contrasts)))
+    contrasts *= np.sqrt((squares.sum() - squares[bias].sum()) / (squares @ np.square(contrasts)))
     contrasts[bias] = 1
     return contrasts
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold, StratifiedKFold
@@ -51,8 +50,9 @@ class FrozenEncoder(TextEncoder, Teacher):
     def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
         """Fits the logistic regression, its regularization chosen by cross-validation."""
         with threadpool_limits(1), warnings.catch_warnings():
-            # The order of sums depends on the number of threads. A fit that was cut off will do.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+            # The order of sums depends on the number of threads. A fit that was cut off will do. A
+            # label may have too few rows for the folds.
+            warnings.simplefilter("ignore", UserWarning)
             self._model = self._fit(vectors, truth, self._strength(vectors, truth))
 
     def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -65,11 +65,8 @@ class FrozenEncoder(TextEncoder, Teacher):
         if truth.sum(axis=0).max() < _FOLDS:
             return _DEFAULT_STRENGTH
         splitter = KFold if self._multi_label else StratifiedKFold
-        with warnings.catch_warnings():
-            # Of labels with fewer rows than folds.
-            warnings.simplefilter("ignore", UserWarning)
-            folds = splitter(_FOLDS, shuffle=True, random_state=self._seed)
-            parts = list(folds.split(vectors, truth.argmax(axis=1)))
+        folds = splitter(_FOLDS, shuffle=True, random_state=self._seed)
+        parts = list(folds.split(vectors, truth.argmax(axis=1)))
 
         def loss(strength: float) -> float:
             total = 0.0

@@ -72,6 +72,8 @@ def test_weights_have_a_mean_of_one_in_every_part(tmp_path):
     assert weighted.weights(rows).tolist() == [1.5, 0.5]
     equal = replace(stored, given_weights=np.array([0.1, 0.1]))
     assert equal.weights(rows).tolist() == [1, 1]
+    # Nearly nothing is not nothing, in 32 bits either.
+    assert (replace(stored, given_weights=np.array([1e30, 1e-30])).weights(rows) > 0).all()
     # A text's windows have its weight together.
     windows = weighted.windows(4)
     np.testing.assert_allclose(windows.weights(np.arange(3)), np.array([0.75, 0.75, 0.5]) * 3 / 2)

@@ -185,6 +185,15 @@ def test_a_label_with_a_single_row_leaves_no_fold_without_another(tmp_path):
     assert (logits.argmax(axis=1)[targets == 0] == 0).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_many_labels_with_two_rows_each_are_solved(tmp_path):
+    targets = np.array([0, *range(20), *range(20)], np.int32)
+    texts = [f"name{label} {row}" for row, label in enumerate(targets)]
+    trainer, rows = solved(tmp_path, train_tokenizer(texts), texts, targets)
+    logits, targets = linear_logits(trainer, rows)
+    assert (logits.argmax(axis=1) == targets).all()
+
+
 def test_the_regularization_is_chosen_or_given(tmp_path):
     texts, labels = zip(*words(), strict=True)
     tokenizer = train_tokenizer(texts)
@@ -273,6 +282,36 @@ def test_a_word_counts_by_how_differently_often_the_labels_have_it(tmp_path, mul
     squares = np.abs(np.log([3.4 / 1, 2.6 / 2, 1 / 4])) ** (2 * 0.7)
     of_good, of_film, _ = squares / squares.mean()
     assert good / film == pytest.approx(3 * (1 + of_good) / (1 + of_film), rel=0.01)
+
+
+def test_without_single_tokens_no_pair_is_taken_for_the_begin_mark(tmp_path):
+    texts = ["good"] * 3 + ["film"] * 3 + ["so"] * 3
+    labels = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0], np.int32)
+    tokenizer = train_tokenizer(texts)
+    rows = examples.store([(encode(tokenizer, texts), labels)], tmp_path)
+    shape = Shape(tokenizer.get_vocab_size(), 2, (2,), buckets=1000)
+    model = build(NetworkConfig(units=4), shape, seed=1)
+    count_ngrams(model, rows)
+    solve_linear_path(model, rows, None, DEFAULT, multi_label=False, strength=1e-5)
+    table = model.get_layer("ngrams").weights_table.numpy()[:, 1]
+    # A word has two pairs, with what is before and what is after it, which are in the same texts.
+    lower, upper = np.sort(table[table != 0]).reshape(3, 2).T
+    np.testing.assert_allclose(lower, upper, rtol=1e-4)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_label_whose_rows_weigh_next_to_nothing_is_solved(tmp_path, multi_label):
+    texts, labels = ["good", "bad", "so"] * 4, np.arange(12, dtype=np.int32) % 3
+    targets = np.eye(3, dtype=np.float32)[labels] if multi_label else labels
+    tokenizer = train_tokenizer(texts)
+    rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path)
+    rows = replace(rows, given_weights=np.where(labels == 2, 1e-30, 1e30))
+    model = build(NetworkConfig(units=4), Shape(tokenizer.get_vocab_size(), 3, (1,)), seed=1)
+    count_ngrams(model, rows)
+    solve_linear_path(model, rows, None, DEFAULT, multi_label=multi_label)
+    table = model.get_layer("ngrams").weights_table.numpy()
+    for word, label in (("good", 0), ("bad", 1)):
+        assert table[tokenizer.token_to_id(word)].argmax() == label
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
