@@ -82,9 +82,13 @@ class AppContext:
         """Changes the versions of a model, in every process of the service."""
         return await self.process.change(self.models, change)
 
+    def update_gauges(self) -> None:
+        """Sets the gauges of this process."""
+        self.metrics.update_gauges(self.models, self.process.connections(), self.streams.open)
+
     def own_metrics(self) -> bytes:
         """Returns the metrics of this process, in Prometheus's text format."""
-        self.metrics.update_gauges(self.models, self.process.connections(), self.streams.open)
+        self.update_gauges()
         return self.metrics.exposition()
 
     async def all_metrics(self) -> bytes:

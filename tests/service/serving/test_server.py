@@ -278,6 +278,22 @@ class TestWorkers:
         assert "has no version" not in rest
         assert "Traceback" not in rest
 
+    def test_a_worker_shows_the_gauges_of_all(self, start, model_folder, wait_until):
+        service = start("--workers", "2", model_folder)
+
+        def shown():
+            """The open connections as one of the workers shows them."""
+            metrics = service.client.get("/metrics").text
+            return float(re.search(r"^gatewise_connections (\S+)$", metrics, re.MULTILINE)[1])
+
+        address = ("127.0.0.1", service.port)
+        with ExitStack() as stack:
+            # So many that both accept some.
+            for _ in range(60):
+                stack.enter_context(socket.create_connection(address))
+            wait_until(lambda: shown() == 61)
+        wait_until(lambda: shown() == 1)
+
     def test_workers_end_with_their_supervisor(self, start, model_folder, wait_until):
         service = start("--workers", "2", model_folder)
         workers = children(service.process.pid)
