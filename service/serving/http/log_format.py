@@ -38,8 +38,14 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     logging.getLogger("gatewise.audit").setLevel(logging.INFO)  # at every level
+    logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
     if settings.log_level == "info":
         # uvicorn's lines on starting and stopping repeat ours, and a client that does not speak
         # HTTP could fill the log with them.
         for name in ("uvicorn.error", "uvicorn"):
             logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's is not the error that it logs for each refused WebSocket."""
+    return "without completing handshake" not in record.getMessage()

@@ -24,6 +24,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
@@ -218,6 +220,15 @@ def test_a_new_version_takes_over_under_load_without_a_lost_request(
     assert "version 1 of m is no longer served" in [line.get("message") for line in lines]
     audited = [(one["audit"], one["by"], one["loaded"]) for one in lines if "audit" in one]
     assert audited == [("reload", "admin", ["2"]), ("reload", "SIGHUP", ["3"])]
+
+
+def test_a_refused_web_socket_is_no_error_of_the_service(start, model_folder):
+    service = start(model_folder)
+    with pytest.raises(InvalidStatus, match="404"):
+        connect(f"ws://127.0.0.1:{service.port}/nowhere", proxy=None)
+    code, _, log = service.stop()
+    assert code == 0
+    assert " ERROR " not in log
 
 
 class TestWorkers:

@@ -266,8 +266,10 @@ class Connection(HttpToolsProtocol):
 
     def _check_headers(self) -> None:
         limit = self.settings.max_header_bytes
-        if self._headers > _MAX_HEADERS or max(self._header_bytes, self._raw_bytes) > limit:
+        if max(self._header_bytes, self._raw_bytes) > limit:
             self._refuse(problems.HEADERS_TOO_LARGE, f"expected at most {limit} bytes of headers")
+        if self._headers > _MAX_HEADERS:
+            self._refuse(problems.HEADERS_TOO_LARGE, f"expected at most {_MAX_HEADERS} headers")
 
     def _refuse(self, kind: Kind, detail: str) -> None:
         """Answers with a problem, outside of any request, and closes."""

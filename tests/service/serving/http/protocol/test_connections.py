@@ -101,17 +101,22 @@ def test_incomplete_requests_time_out(port):
 
 
 @pytest.mark.parametrize(
-    "headers",
-    [b"X-A: " + b"a" * 3000, b"X-A: b\r\n" * 300, b"X" * 5000],
+    ("headers", "limit"),
+    [
+        (b"X-A: " + b"a" * 3000, "2000 bytes of headers"),
+        (b"X: \r\n" * 300, "200 headers"),
+        (b"X" * 5000, "2000 bytes of headers"),
+    ],
     ids=["long", "many", "no end"],
 )
-def test_headers_that_are_too_large_are_refused(port, headers):
+def test_headers_that_are_too_large_are_refused(port, headers, limit):
     with connect(port) as connection:
         connection.sendall(HEAD + headers)
         answer = read_all(connection)
     assert status_of(answer) == 431
     document = json.loads(answer.partition(b"\r\n\r\n")[2])
     assert document["type"] == "urn:gatewise:problem:request-header-fields-too-large"
+    assert document["detail"] == f"expected at most {limit}"
 
 
 @pytest.mark.parametrize(
