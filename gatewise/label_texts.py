@@ -131,7 +131,7 @@ def _teacher(
             "teacher.cache: expected a folder in which the answers are kept, or out, a file to "
             "write, beside which they are: every answer is paid for"
         )
-    return open_endpoint(config, labels, lambda line: on_progress(Finding(line)))
+    return open_endpoint(config, labels, cache, on_progress)
 
 
 def _labelled(
@@ -157,7 +157,6 @@ def _labelled(
     windows = []
     if isinstance(teacher, EndpointTeacher) and cache:
         with locked(cache):
-            teacher.keep_in(cache)
             teacher.report_cost(texts)
             try:
                 windows = [teacher.vectors(window, add) for window in _windows(texts)]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config
-from gatewise.training.fit.progress import Finding, OnProgress
+from gatewise.training.fit.progress import OnProgress
 from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
 from gatewise.training.teacher.endpoint_teacher import EndpointTeacher
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
@@ -83,17 +83,17 @@ def open_teachers(
         for path in config.teacher.folders
     ]
     if config.teacher.url is not None:
-        teachers.append(
-            open_endpoint(config, labels, lambda message: on_progress(Finding(message)))
-        )
+        teachers.append(open_endpoint(config, labels, cache, on_progress))
     return teachers
 
 
-def open_endpoint(config: Config, labels: Labels, report: Callable[[str], None]) -> EndpointTeacher:
+def open_endpoint(
+    config: Config, labels: Labels, cache: Path, on_progress: OnProgress
+) -> EndpointTeacher:
     """Opens the endpoint of `teacher.url`; see `EndpointTeacher`."""
     settings = config.teacher
     prompt = LabelPrompt(labels.names, settings.descriptions or {}, settings.prompt)
-    return EndpointTeacher(_endpoint(config), prompt, settings.votes, report)
+    return EndpointTeacher(_endpoint(config), prompt, settings.votes, cache, on_progress)
 
 
 def _endpoint(config: Config) -> "ChatEndpoint":
@@ -124,8 +124,6 @@ class Labeller:
         """
         self._teachers, self._clock = teachers, clock
         self.endpoints = [each for each in teachers if isinstance(each, EndpointTeacher)]
-        for endpoint in self.endpoints:
-            endpoint.keep_in(cache)
         self._caches = [
             teacher if isinstance(teacher, EndpointTeacher) else VectorCache(teacher, cache)
             for teacher in teachers
