@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -67,10 +67,6 @@ class TeacherCard:
     kind: str
     bytes: int | None
     license: str | None
-
-    def as_dict(self) -> dict[str, object]:
-        """The card as a JSON object."""
-        return asdict(self)
 
 
 class Teacher(Protocol):

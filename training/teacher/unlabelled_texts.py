@@ -1,7 +1,7 @@
 """Texts without labels: read, without those that are known, and without those unlike the corpus."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,15 +34,11 @@ class UnlabelledCounts:
         used: The others.
     """
 
-    read: int
-    known: int
-    unlike: int
-    without_label: int
-    used: int
-
-    def as_dict(self) -> dict[str, int]:
-        """The counts as a JSON object."""
-        return asdict(self)
+    read: int = 0
+    known: int = 0
+    unlike: int = 0
+    without_label: int = 0
+    used: int = 0
 
     def __str__(self) -> str:
         without = self.without_label
