@@ -62,7 +62,7 @@ class EndpointTeacher(Teacher):
         """
         self._endpoint, self._prompt, self._votes = endpoint, prompt, votes
         self._folder, self._on_progress = folder, on_progress
-        self.width = prompt.width
+        self.width = len(prompt.labels)
         self.fingerprint = f"{self._prompt.digest}-{endpoint.url}-{endpoint.model}"
         self.card = TeacherCard(endpoint.model, "language model behind an endpoint", None, None)
         self._gives_probabilities: bool | None = None
@@ -117,8 +117,8 @@ class EndpointTeacher(Teacher):
     def report_cost(self, texts: Iterable[str]) -> None:
         """Reports what labelling some texts will cost, before it begins."""
         missing = [len(text) for text in set(texts) if not self._is_done(text)]
-        characters = len(missing) * self._prompt.characters + sum(missing)
-        tokens = characters // _CHARACTERS_OF_TOKEN
+        question = len(self._prompt.messages("")[0]["content"])
+        tokens = (len(missing) * question + sum(missing)) // _CHARACTERS_OF_TOKEN
         several = (
             ""
             if self._gives_probabilities or self._votes == 1
@@ -177,11 +177,7 @@ class EndpointTeacher(Teacher):
         several = self._gives_probabilities is False
         given = len(kept.votes)
         count = min(self._votes - len(kept.labels), 2 * self._votes - given) if several else 1
-        options: dict[str, object] = {
-            "max_tokens": self._prompt.max_tokens,
-            # A small model answers in prose whatever it is told, unless the endpoint enforces this.
-            "response_format": self._prompt.answer_format,
-        }
+        options = self._prompt.options
         if several:
             options |= {"temperature": 1, **({"n": count} if count > 1 else {})}
         else:

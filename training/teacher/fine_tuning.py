@@ -9,7 +9,6 @@ same weights.
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -49,6 +48,7 @@ class TunedWeights(TorchEncoder):
     """An encoder with a linear layer, which gives the logit of each label.
 
     Attributes:
+        head: The linear layer.
         modules: Both.
     """
 
@@ -58,8 +58,8 @@ class TunedWeights(TorchEncoder):
         super().__init__(folder)
         self._folder = folder
         width = super().outputs(padded(encode(folder, ["a"]), folder.pad_id)).shape[-1]
-        self._head = nn.Linear(width, labels).to(self.device)
-        self.modules = nn.ModuleDict({"encoder": self.model, "head": self._head})
+        self.head = nn.Linear(width, labels).to(self.device)
+        self.modules = nn.ModuleDict({"encoder": self.model, "head": self.head})
 
     def outputs(self, inputs: dict[str, NDArray[np.int64]]) -> Tensor:
         """The logits of a batch, `(texts, labels)`, on the device."""
@@ -71,15 +71,8 @@ class TunedWeights(TorchEncoder):
             pooled = states.masked_fill(mask == 0, -torch.inf).amax(1).nan_to_num(neginf=0.0)
         else:
             pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-        logits: Tensor = self._head(pooled)
+        logits: Tensor = self.head(pooled)
         return logits
-
-    def groups(self) -> list[dict[str, Any]]:
-        """The weights by learning rate, for an optimizer."""
-        return [
-            {"params": list(self.model.parameters()), "lr": _RATE},
-            {"params": list(self._head.parameters()), "lr": _HEAD_RATE},
-        ]
 
 
 def fine_tune(
@@ -126,9 +119,14 @@ class _Tuning:
         self._validation_truth = lesson.validation.truth
         self._per_epoch = -(-len(self._train) // BATCH)
         self._epochs = max(_EPOCHS, -(-_MIN_UPDATES // self._per_epoch))
+        self._total = self._epochs * self._per_epoch
         self._patience = max(2, self._epochs // 4)
-        self._optimizer = torch.optim.AdamW(weights.groups(), weight_decay=_WEIGHT_DECAY)
-        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        groups = {weights.model: _RATE, weights.head: _HEAD_RATE}
+        self._optimizer = torch.optim.AdamW(
+            [{"params": list(each.parameters()), "lr": rate} for each, rate in groups.items()],
+            weight_decay=_WEIGHT_DECAY,
+        )
+        self._rates = tuple(groups.values())
         self._epoch = self._best_epoch = 0
         self._best: dict[str, Tensor] = {}
         self._best_score = (-math.inf, -math.inf)
@@ -159,10 +157,6 @@ class _Tuning:
         with translate_write_errors(self._kept), atomic_write(self._kept / _WEIGHTS_FILE) as file:
             save_file(self._best, file)
         (self._kept / _STATE_FILE).unlink(missing_ok=True)
-
-    @property
-    def _total(self) -> int:
-        return self._epochs * self._per_epoch
 
     def _batches(self) -> list[list[int]]:
         """The rows of each batch of the next epoch, of similar length."""

@@ -102,12 +102,11 @@ class FrozenEncoder(TextEncoder, Teacher):
                 biases[classes] = 0.0
                 return weights, biases
             model = _regression(strength).fit(vectors, truth.argmax(axis=1))
-            if len(model.classes_) == 2:
+            found, constants = model.coef_, model.intercept_
+            if len(classes) == 2:
                 # scikit-learn keeps the weights of the second of two labels only.
-                weights[model.classes_] = np.concatenate([-model.coef_, model.coef_]) / 2
-                biases[model.classes_] = np.concatenate([-model.intercept_, model.intercept_]) / 2
-            else:
-                weights[model.classes_], biases[model.classes_] = model.coef_, model.intercept_
+                found, constants = (np.concatenate([-of, of]) / 2 for of in (found, constants))
+            weights[classes], biases[classes] = found, constants
             return weights, biases
         # The odds of a label that every row has, or none.
         shares = (truth.sum(axis=0) + 0.5) / (len(truth) + 1)

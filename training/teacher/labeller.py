@@ -18,7 +18,6 @@ from gatewise.training.teacher.teacher import (
     LabelledTexts,
     Lesson,
     Teacher,
-    TeacherCard,
     TeacherError,
 )
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
@@ -107,6 +106,8 @@ class Labeller:
     """Gives texts the mean probabilities of some teachers.
 
     Attributes:
+        cards: What the teachers are.
+        fingerprints: Digests of the teachers.
         endpoints: Those of the teachers that are asked over the network.
         seconds: Seconds in which texts were read by the teachers, those kept from before left out.
         texts: Those texts.
@@ -123,22 +124,14 @@ class Labeller:
             clock: Measures how long they take.
         """
         self._teachers, self._clock = teachers, clock
+        self.cards = tuple(teacher.card for teacher in teachers)
+        self.fingerprints = tuple(teacher.fingerprint for teacher in teachers)
         self.endpoints = [each for each in teachers if isinstance(each, EndpointTeacher)]
         self._caches = [
             teacher if isinstance(teacher, EndpointTeacher) else VectorCache(teacher, cache)
             for teacher in teachers
         ]
         self.seconds, self.texts = 0.0, 0
-
-    @property
-    def cards(self) -> tuple[TeacherCard, ...]:
-        """What the teachers are."""
-        return tuple(teacher.card for teacher in self._teachers)
-
-    @property
-    def fingerprints(self) -> tuple[str, ...]:
-        """Digests of the teachers."""
-        return tuple(teacher.fingerprint for teacher in self._teachers)
 
     @property
     def seconds_per_text(self) -> float | None:

@@ -27,7 +27,7 @@ from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
 from gatewise.training.teacher.changed_rows import KnownTexts, RowChanger, sample
 from gatewise.training.teacher.labeller import Labeller, open_teachers
-from gatewise.training.teacher.targets import mix, soften
+from gatewise.training.teacher.targets import chosen, mix, soften
 from gatewise.training.teacher.teacher import (
     LabelledTexts,
     Lesson,
@@ -327,15 +327,9 @@ class _Teaching:
             return []
         names = self._rows.labels.names
         targets = self._targets(rows, on_texts)
-        best = targets >= 0.5
-        if not self._rows.multi_label:
-            best = targets.argmax(axis=1)[:, None] == np.arange(len(names))
+        best = chosen(targets, 0.5 if self._rows.multi_label else None)
         return [
-            replace(
-                row,
-                labels=tuple(compress(names, has)),
-                probabilities=tuple(target.tolist()),
-            )
+            replace(row, labels=tuple(compress(names, has)), probabilities=tuple(target.tolist()))
             for row, target, has in zip(rows, targets, best, strict=True)
             if not np.isnan(target[0])
         ]
@@ -372,10 +366,9 @@ class _Teaching:
 
 def _labelled_texts(part: StoredRows, rows: Rows) -> LabelledTexts:
     """The rows of a part that are in scope, evenly spaced if there are very many."""
-    step = -(-len(part) // _MAX_LEARNT)
-    chosen = [row for row in part.only(np.arange(len(part)) % step == 0) if rows.in_scope(row)]
-    truth = rows.labels.matrix([row.labels for row in chosen])
-    return LabelledTexts([row.text for row in chosen], truth)
+    read = [row for row in part.sample(_MAX_LEARNT) if rows.in_scope(row)]
+    truth = rows.labels.matrix([row.labels for row in read])
+    return LabelledTexts([row.text for row in read], truth)
 
 
 def _identity(rows: Rows, config: Config, labeller: Labeller) -> str:

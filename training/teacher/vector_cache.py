@@ -4,6 +4,7 @@ A folder for each teacher, with two flat files that only grow: digests of texts,
 in 16-bit floats. What a killed process left incomplete at the end of either is cut off.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +58,6 @@ class VectorCache:
         """
         self._teacher = teacher
         self._folder = folder / teacher.fingerprint[:32]
-        self._row_bytes = 2 * teacher.width
         with translate_write_errors(self._folder):
             self._folder.mkdir(exist_ok=True)
             for name in ("digests", "vectors"):
@@ -97,15 +97,13 @@ class VectorCache:
 
     def _known(self) -> dict[bytes, int]:
         """The row of each digest; what is incomplete is cut off."""
-        digests, vectors = self._folder / "digests", self._folder / "vectors"
-        count = min(
-            digests.stat().st_size // DIGEST_BYTES, vectors.stat().st_size // self._row_bytes
-        )
-        for file, size in ((digests, DIGEST_BYTES), (vectors, self._row_bytes)):
-            if file.stat().st_size != count * size:
-                with translate_write_errors(file), file.open("rb+") as opened:
-                    opened.truncate(count * size)
-        found = digests.read_bytes()
+        sizes = {"digests": DIGEST_BYTES, "vectors": 2 * self._teacher.width}
+        files = {self._folder / name: size for name, size in sizes.items()}
+        count = min(file.stat().st_size // size for file, size in files.items())
+        for file, size in files.items():
+            with translate_write_errors(file):
+                os.truncate(file, count * size)
+        found = (self._folder / "digests").read_bytes()
         return {found[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]: row for row in range(count)}
 
     def _append(self, keys: list[bytes], vectors: NDArray[np.float32]) -> None:
