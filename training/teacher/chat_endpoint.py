@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -200,22 +199,20 @@ def _checked(url: str) -> str:
     """A base URL without the slash at its end."""
     expected = "teacher.url: expected a base URL such as http://127.0.0.1:8080/v1"
     try:
-        parts = urlsplit(url)
-        host, has_credentials = parts.hostname, parts.username is not None
-        _ = parts.port
-    except ValueError:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
         # Without the reason, which repeats a part of the URL.
         raise TeacherError(
             f"{expected}, received one that is not valid", option="teacher"
         ) from None
-    if has_credentials or parts.query or parts.fragment:
+    if parts.userinfo or parts.query or parts.fragment:
         # Not repeated, because it may hold a secret.
         raise TeacherError(
             f"{expected}, received one with credentials, a query or a fragment: the key belongs in "
             f"the environment variable {KEY_VARIABLE}",
             option="teacher",
         )
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not parts.host:
         raise TeacherError(f"{expected}, received {url!r}", option="teacher")
     return url.rstrip("/")
 

@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
+from gatewise.training.network.sentence_encoder import encode_texts
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.targets import probabilities_of, score
 from gatewise.training.teacher.teacher import Lesson, TeacherError, TooLongError, duration
-from gatewise.training.teacher.text_encoder import BATCH, encode, padded, similar_lengths
+from gatewise.training.teacher.text_encoder import BATCH, padded, similar_lengths
 from gatewise.training.teacher.torch_encoder import TorchEncoder
 from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 
@@ -57,7 +58,8 @@ class TunedWeights(TorchEncoder):
     def __init__(self, folder: EncoderFolder, labels: int) -> None:
         super().__init__(folder)
         self._folder = folder
-        width = super().outputs(padded(encode(folder, ["a"]), folder.pad_id)).shape[-1]
+        inputs = padded(encode_texts(folder.path, folder.tokenizer, ["a"]), folder.pad_id)
+        width = super().outputs(inputs).shape[-1]
         self.head = nn.Linear(width, labels).to(self.device)
         self.modules = nn.ModuleDict({"encoder": self.model, "head": self.head})
 
@@ -113,9 +115,11 @@ class _Tuning:
     ) -> None:
         self._weights, self._folder, self._kept = weights, folder, kept
         self._seed, self._multi_label = lesson.seed, lesson.multi_label
-        self._train = encode(folder, lesson.train.texts)
+        self._train, self._validation = (
+            encode_texts(folder.path, folder.tokenizer, part.texts)
+            for part in (lesson.train, lesson.validation)
+        )
         self._truth = torch.from_numpy(lesson.train.truth.astype(np.float32))
-        self._validation = encode(folder, lesson.validation.texts)
         self._validation_truth = lesson.validation.truth
         self._per_epoch = -(-len(self._train) // BATCH)
         self._epochs = max(_EPOCHS, -(-_MIN_UPDATES // self._per_epoch))

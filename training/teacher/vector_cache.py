@@ -5,6 +5,7 @@ in 16-bit floats. What a killed process left incomplete at the end of either is 
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,13 +80,12 @@ class VectorCache:
         missing = {
             key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows
         }
-        on_texts(sum(key not in missing for key in keys))
-        items = list(missing.items())
-        for start in range(0, len(items), _CHUNK):
-            chunk = items[start : start + _CHUNK]
-            self._append([key for key, _ in chunk], self._teacher.vectors([t for _, t in chunk]))
-            done = {key for key, _ in chunk}
-            on_texts(sum(key in done for key in keys))
+        counts, new = Counter(keys), list(missing)
+        on_texts(len(keys) - sum(counts[key] for key in new))
+        for start in range(0, len(new), _CHUNK):
+            chunk = new[start : start + _CHUNK]
+            self._append(chunk, self._teacher.vectors([missing[key] for key in chunk]))
+            on_texts(sum(counts[key] for key in chunk))
         rows = np.array([self._rows[key] for key in keys], dtype=np.int64)
         file = np.memmap(self._folder / "vectors", dtype=np.float16, mode="r")
         found: NDArray[np.float32] = file.reshape(-1, self._teacher.width)[rows].astype(np.float32)
