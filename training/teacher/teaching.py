@@ -11,7 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, compress, islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -169,111 +169,109 @@ def teach(
         identity = _identity(rows, config, labeller)
         budget = TimeBudget(config.teacher.minutes, spent, labeller, cache_folder, identity)
         teaching = _Teaching(rows, config, labeller, budget, on_progress)
-        teaching.read_corpus(train)
-        stored = store(teaching.rows(bad_rows), file, config.tokens.text_limit())
+        try:
+            teaching.read_corpus(train)
+            stored = store(teaching.learnt_rows(bad_rows), file, config.tokens.text_limit())
+        finally:
+            for endpoint in labeller.endpoints:
+                endpoint.report_use()
         # Those of the rows were cut already: their lengths are those from before that.
         lengths = np.concatenate([rows.train.characters, stored.lengths[len(rows.train) :]])
         stored = replace(stored, lengths=lengths)
         counts = teaching.counts()
         budget.keep(counts.copies, counts.unlabelled.read if counts.unlabelled else 0)
-        for endpoint in labeller.endpoints:
-            endpoint.report_use()
     on_progress(Finding(_summary(counts)))
     taught = replace(rows, train=stored)
     config = with_unit(config, taught, has_neighbours=teaching.has_neighbours)
     return Taught(taught, config, labeller, counts)
 
 
+@dataclass(eq=False)
 class _Teaching:
     """The labelling of one run; see `teach`.
 
     Attributes:
+        copies: Copies of each row so far.
+        copied: Copies in all so far.
+        unlabelled: What became of the unlabelled texts, once they are read.
         has_neighbours: Whether words of similar meaning are in the copies, once these are made.
     """
 
-    has_neighbours = False
-
-    def __init__(
-        self,
-        rows: Rows,
-        config: Config,
-        labeller: Labeller,
-        budget: TimeBudget,
-        on_progress: OnProgress,
-    ) -> None:
-        self._rows, self._config, self._labeller = rows, config, labeller
-        self._budget, self._on_progress = budget, on_progress
-        self._copies = self._copied = 0
-        self._unlabelled: UnlabelledCounts | None = None
-        # Every text that the network learns from or is measured on.
-        self._known = KnownTexts()
+    rows: Rows
+    config: Config
+    labeller: Labeller
+    budget: TimeBudget
+    on_progress: OnProgress
+    # Every text that the network learns from or is measured on.
+    known: KnownTexts = field(default_factory=KnownTexts)
+    copies: int = 0
+    copied: int = 0
+    unlabelled: UnlabelledCounts | None = None
+    has_neighbours: bool = False
 
     def read_corpus(self, train: LabelledTexts) -> None:
         """Has the teachers read all rows, and become classifiers by the training rows."""
         names = ", ".join(
             card.name if card.bytes is None else f"{card.name} ({card.bytes / 1e6:,.0f} MB)"
-            for card in self._labeller.cards
+            for card in self.labeller.cards
         )
-        parts = list(self._rows.parts().values())
+        parts = list(self.rows.parts().values())
         total = sum(map(len, parts))
         self._report(f"teacher {names}: reads the {total:,} texts of the corpus")
-        for endpoint in self._labeller.endpoints:
+        for endpoint in self.labeller.endpoints:
             endpoint.report_cost(chain.from_iterable(_chunks(parts)))
         on_texts = self._counting("reading the corpus", total)
         # Those that the teachers read for an earlier run take no time.
-        missing = [self._labeller.count_missing(texts) for texts in _chunks(parts)]
+        missing = [self.labeller.count_missing(texts) for texts in _chunks(parts)]
         unread = sum(missing)
         for texts, new in zip(_chunks(parts), missing, strict=True):
-            self._known.add(texts)
-            self._labeller.read(texts, on_texts)
+            self.known.add(texts)
+            self.labeller.read(texts, on_texts)
             unread -= new
-            self._budget.check(unread)
-        self._labeller.learn(train)
+            self.budget.check(unread)
+        self.labeller.learn(train)
 
-    def rows(self, bad_rows: BadRows) -> Iterator[Row]:
+    def learnt_rows(self, bad_rows: BadRows) -> Iterator[Row]:
         """The rows that the network learns from."""
         yield from self._own_rows()
-        if self._config.teacher.unlabelled:
-            yield from self._unlabelled_rows(read_texts(self._config, bad_rows))
-        copies = self._budget.copies
+        if self.config.teacher.unlabelled:
+            yield from self._unlabelled_rows(read_texts(self.config, bad_rows))
+        copies = self.budget.copies
         if copies is None:
-            copies = self._config.teacher.copies_of(len(self._rows.train))
+            copies = self.config.teacher.copies_of(len(self.rows.train))
         if copies:
             yield from self._copied_rows(copies)
 
     def counts(self) -> TeachingCounts:
-        """What `rows` gave."""
+        """What `learnt_rows` gave."""
         return TeachingCounts(
-            teachers=self._labeller.cards,
-            rows=len(self._rows.train),
-            copies=self._copies,
-            copied=self._copied,
-            unlabelled=self._unlabelled,
+            teachers=self.labeller.cards,
+            rows=len(self.rows.train),
+            copies=self.copies,
+            copied=self.copied,
+            unlabelled=self.unlabelled,
         )
 
     def _own_rows(self) -> Iterator[Row]:
-        for window in self._rows.train.windows():
+        for window in self.rows.train.windows():
             targets = self._targets(window)
-            truth = self._rows.labels.matrix([row.labels for row in window])
-            mixed = mix(targets, truth, self._config.teacher.hard_share)
+            truth = self.rows.labels.matrix([row.labels for row in window])
+            mixed = mix(targets, truth, self.config.teacher.hard_share)
             mixed = np.where(np.isnan(mixed), truth, mixed)
             for row, target in zip(window, mixed, strict=True):
-                yield (
-                    replace(row, probabilities=tuple(target.tolist()))
-                    if self._rows.in_scope(row)
-                    else row
-                )
+                in_scope = self.rows.in_scope(row)
+                yield replace(row, probabilities=tuple(target.tolist())) if in_scope else row
 
     def _unlabelled_rows(self, texts: Iterator[str]) -> Iterator[Row]:
         """The texts that are new and like the corpus, as far as there is time."""
         on_texts = self._counting("labelling unlabelled texts", 0)
         is_like = self._likeness()
-        file = str(self._config.teacher.unlabelled[0])
+        file = str(self.config.teacher.unlabelled[0])
         counts = Counter[str]()
-        texts = islice(texts, self._budget.unlabelled)
-        while (window := list(islice(texts, _WINDOW))) and self._budget.has_for(len(window)):
-            new = [text for text in window if self._known.is_new(text)]
-            self._labeller.read(new)
+        texts = islice(texts, self.budget.unlabelled)
+        while (window := list(islice(texts, _WINDOW))) and self.budget.has_for(len(window)):
+            new = [text for text in window if self.known.is_new(text)]
+            self.labeller.read(new)
             kept = list(compress(new, is_like(new))) if new else []
             labelled = self._labelled(
                 [Row(text, (), Location(file, counts["read"] + n)) for n, text in enumerate(kept)]
@@ -287,34 +285,34 @@ class _Teaching:
                 used=len(labelled),
             )
             on_texts(len(window))
-        self._unlabelled = UnlabelledCounts(**counts)
-        self._report(str(self._unlabelled))
+        self.unlabelled = UnlabelledCounts(**counts)
+        self._report(str(self.unlabelled))
 
     def _copied_rows(self, copies: int) -> Iterator[Row]:
         """Changed copies of every row, one after another as far as there is time."""
-        count = len(self._rows.train)
-        speed = self._labeller.seconds_per_text
+        count = len(self.rows.train)
+        speed = self.labeller.seconds_per_text
         about = f", about {duration(copies * count * speed)} at most" if speed else ""
         self._report(
             f"teacher labels {copies} changed copies of each text: {copies * count:,} texts{about}"
         )
         on_texts = self._counting("labelling copies", copies * count)
-        seed, similar_words = self._config.training.seed, self._labeller.similar_words
-        changer = RowChanger(self._rows, seed, self._known, similar_words)
+        seed, similar_words = self.config.training.seed, self.labeller.similar_words
+        changer = RowChanger(self.rows, seed, self.known, similar_words)
         self.has_neighbours = changer.has_neighbours
-        while self._copies < copies and self._budget.has_for(count):
-            for made, left_out in changer.copies(self._copies):
-                outside = [row for row in made if not self._rows.in_scope(row)]
+        while self.copies < copies and self.budget.has_for(count):
+            for made, left_out in changer.copies(self.copies):
+                outside = [row for row in made if not self.rows.in_scope(row)]
                 yield from outside
                 on_texts(left_out + len(outside))
-                inside = [row for row in made if self._rows.in_scope(row)]
+                inside = [row for row in made if self.rows.in_scope(row)]
                 labelled = self._labelled(inside, on_texts)
                 yield from labelled
-                self._copied += len(outside) + len(labelled)
-            self._copies += 1
-        if self._copies < copies:
+                self.copied += len(outside) + len(labelled)
+            self.copies += 1
+        if self.copies < copies:
             self._report(
-                f"teacher.minutes={self._config.teacher.minutes:g}: time for {self._copies} of "
+                f"teacher.minutes={self.config.teacher.minutes:g}: time for {self.copies} of "
                 f"{copies} copies of each text"
             )
 
@@ -325,9 +323,9 @@ class _Teaching:
         """
         if not rows:
             return []
-        names = self._rows.labels.names
+        names = self.rows.labels.names
         targets = self._targets(rows, on_texts)
-        best = chosen(targets, 0.5 if self._rows.multi_label else None)
+        best = chosen(targets, 0.5 if self.rows.multi_label else None)
         return [
             replace(row, labels=tuple(compress(names, has)), probabilities=tuple(target.tolist()))
             for row, target, has in zip(rows, targets, best, strict=True)
@@ -337,13 +335,13 @@ class _Teaching:
     def _targets(
         self, rows: Sequence[Row], on_texts: OnTexts = lambda _: None
     ) -> NDArray[np.float64]:
-        found = self._labeller.probabilities([row.text for row in rows], on_texts)
-        return soften(found, self._config.teacher.temperature, multi_label=self._rows.multi_label)
+        found = self.labeller.probabilities([row.text for row in rows], on_texts)
+        return soften(found, self.config.teacher.temperature, multi_label=self.rows.multi_label)
 
     def _likeness(self) -> Callable[[Sequence[str]], NDArray[np.bool_]]:
         """A function of texts, which tells which of them are like those of the corpus."""
-        train, validation = sample(self._rows.train), sample(self._rows.validation)
-        vectors: Callable[[Sequence[str]], Any] = self._labeller.vectors
+        train, validation = sample(self.rows.train), sample(self.rows.validation)
+        vectors: Callable[[Sequence[str]], Any] = self.labeller.vectors
         if vectors(train) is None:
             vectors = spelling_vectors(train)
         likeness = Likeness(vectors(train), vectors(validation))
@@ -356,12 +354,12 @@ class _Teaching:
         def add(count: int) -> None:
             nonlocal done
             done += count
-            self._on_progress(Progress(done, max(texts, done), stage=LABELLING + stage))
+            self.on_progress(Progress(done, max(texts, done), stage=LABELLING + stage))
 
         return add
 
     def _report(self, message: str) -> None:
-        self._on_progress(Finding(message))
+        self.on_progress(Finding(message))
 
 
 def _labelled_texts(part: StoredRows, rows: Rows) -> LabelledTexts:
