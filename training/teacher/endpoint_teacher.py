@@ -41,6 +41,9 @@ class EndpointTeacher(Teacher):
     """Its vectors are its probabilities.
 
     It keeps its answers itself, one by one, where a `VectorCache` keeps vectors by the hundred.
+
+    Attributes:
+        folder: Where it keeps them.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class EndpointTeacher(Teacher):
             on_progress: Called with what requests have cost so far.
         """
         self._endpoint, self._prompt, self._votes = endpoint, prompt, votes
-        self._folder, self._on_progress = folder, on_progress
+        self.folder, self._on_progress = folder, on_progress
         self.width = len(prompt.labels)
         self.fingerprint = f"{self._prompt.digest}-{endpoint.url}-{endpoint.model}"
         self.card = TeacherCard(endpoint.model, "language model behind an endpoint", None, None)
@@ -247,7 +250,7 @@ class EndpointTeacher(Teacher):
     def _cache(self) -> AnswerCache:
         about = {"model": self._endpoint.model, "prompt": self._prompt.messages("…")[0]["content"]}
         digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()[:32]
-        return AnswerCache(self._folder / f"answers-{digest}.jsonl", about)
+        return AnswerCache(self.folder / f"answers-{digest}.jsonl", about)
 
     def _report(self, message: str) -> None:
         self._on_progress(Finding(f"teacher {self.card.name}: {message}"))
