@@ -49,7 +49,7 @@ class LabelPrompt:
         """
         if unknown := sorted(set(descriptions) - set(labels)):
             raise TeacherError(
-                f"teacher.descriptions: expected descriptions of the labels {_listed(labels)}, "
+                f"teacher.descriptions: expected descriptions of the labels {', '.join(labels)}, "
                 f"received one of {unknown[0]!r}"
             )
         # Where labels are numbers themselves, others would be confused with them.
@@ -101,7 +101,7 @@ class LabelPrompt:
         question = {"role": "user", "content": f"{self._before}{text}{self._after}"}
         if rejected is None:
             return [question]
-        again = f"That is none of the labels. Answer with one of: {_listed(self.labels)}"
+        again = f"That is none of the labels. Answer with one of: {', '.join(self.labels)}"
         return [
             question,
             {"role": "assistant", "content": rejected[:_MAX_QUOTED] or "-"},
@@ -174,7 +174,3 @@ def _unquoted(answer: str) -> str:
         return str(json.loads(answer))
     except ValueError:
         return answer
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return ", ".join(labels)

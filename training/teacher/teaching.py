@@ -10,11 +10,11 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, compress, islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,6 @@ from gatewise.training.teacher.unlabelled_texts import (
     Likeness,
     UnlabelledCounts,
     read_texts,
-    spelling_vectors,
 )
 from gatewise.training.teacher.vector_cache import OnTexts, locked
 from gatewise.vocab.corpus.bad_row_policy import BadRows
@@ -265,14 +264,15 @@ class _Teaching:
     def _unlabelled_rows(self, texts: Iterator[str]) -> Iterator[Row]:
         """The texts that are new and like the corpus, as far as there is time."""
         on_texts = self._counting("labelling unlabelled texts", 0)
-        is_like = self._likeness()
+        own, validation = sample(self.rows.train), sample(self.rows.validation)
+        likeness = Likeness(self.labeller.vectors, own, validation)
         file = str(self.config.teacher.unlabelled[0])
         counts = Counter[str]()
         texts = islice(texts, self.budget.unlabelled)
         while (window := list(islice(texts, _WINDOW))) and self.budget.has_for(len(window)):
             new = [text for text in window if self.known.is_new(text)]
             self.labeller.read(new)
-            kept = list(compress(new, is_like(new))) if new else []
+            kept = list(compress(new, likeness.is_like(new))) if new else []
             labelled = self._labelled(
                 [Row(text, (), Location(file, counts["read"] + n)) for n, text in enumerate(kept)]
             )
@@ -337,15 +337,6 @@ class _Teaching:
     ) -> NDArray[np.float64]:
         found = self.labeller.probabilities([row.text for row in rows], on_texts)
         return soften(found, self.config.teacher.temperature, multi_label=self.rows.multi_label)
-
-    def _likeness(self) -> Callable[[Sequence[str]], NDArray[np.bool_]]:
-        """A function of texts, which tells which of them are like those of the corpus."""
-        train, validation = sample(self.rows.train), sample(self.rows.validation)
-        vectors: Callable[[Sequence[str]], Any] = self.labeller.vectors
-        if vectors(train) is None:
-            vectors = spelling_vectors(train)
-        likeness = Likeness(vectors(train), vectors(validation))
-        return lambda texts: likeness.is_like(vectors(texts))
 
     def _counting(self, stage: str, texts: int) -> OnTexts:
         """A function that reports how far a stage has come, called with texts that are done."""

@@ -53,8 +53,7 @@ class TextEncoder:
         """The vectors of some texts, of unit length, `(texts, width)`."""
         outputs = self.outputs(texts)
         norms = np.linalg.norm(outputs, axis=1, keepdims=True)
-        found: NDArray[np.float32] = outputs / np.maximum(norms, 1e-12)
-        return found
+        return np.asarray(outputs / np.maximum(norms, 1e-12))
 
     def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Words whose vectors are near, before the encoder's first layer; none if it has none."""

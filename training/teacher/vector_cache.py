@@ -88,8 +88,7 @@ class VectorCache:
             on_texts(sum(counts[key] for key in chunk))
         rows = np.array([self._rows[key] for key in keys], dtype=np.int64)
         file = np.memmap(self._folder / "vectors", dtype=np.float16, mode="r")
-        found: NDArray[np.float32] = file.reshape(-1, self._teacher.width)[rows].astype(np.float32)
-        return found
+        return np.asarray(file.reshape(-1, self._teacher.width)[rows], dtype=np.float32)
 
     def count_missing(self, texts: Sequence[str]) -> int:
         """How many of some texts have no vector yet."""
