@@ -128,9 +128,12 @@ def _better(
 
 
 def _score(teacher: Teacher, lesson: Lesson, cache: Path) -> tuple[float, float]:
-    """How good a teacher is on the validation rows, once it learned the others."""
+    """How good a teacher is on the validation rows, once it has learned the others."""
     vectors = VectorCache(teacher, cache)
-    teacher.learn(vectors.vectors(lesson.train.texts), lesson.train.truth)
+    # A fine-tuned encoder has learned: what it reads here is kept for the labelling.
+    train = vectors.vectors(lesson.train.texts)
+    if isinstance(teacher, FrozenEncoder):
+        teacher.learn(train, lesson.train.truth)
     found = teacher.probabilities(vectors.vectors(lesson.validation.texts))
     return score(found, lesson.validation.truth, multi_label=lesson.multi_label)
 

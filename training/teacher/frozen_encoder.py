@@ -31,9 +31,7 @@ _Model = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class FrozenEncoder(TextEncoder, Teacher):
-    """Its vectors are those of the encoder."""
-
-    has_space = True
+    """Its vectors are those of the encoder: near ones mean similar texts."""
 
     def __init__(self, folder: EncoderFolder, seed: int, *, multi_label: bool) -> None:
         """Loads the encoder.
@@ -49,7 +47,12 @@ class FrozenEncoder(TextEncoder, Teacher):
         self._model: _Model = np.zeros((0, self.width)), np.zeros(0)
 
     def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
-        """Fits the logistic regression, its regularization chosen by cross-validation."""
+        """Becomes a classifier; the regularization is chosen by cross-validation.
+
+        Args:
+            vectors: The vectors of the training texts, `(texts, width)`.
+            truth: Which labels each has, `(texts, labels)`.
+        """
         with threadpool_limits(1), warnings.catch_warnings():
             # The order of sums depends on the number of threads. A fit that was cut off will do.
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -12,6 +12,7 @@ from gatewise.training.config.config import Config
 from gatewise.training.fit.progress import OnProgress
 from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
 from gatewise.training.teacher.endpoint_teacher import EndpointTeacher
+from gatewise.training.teacher.frozen_encoder import FrozenEncoder
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
 from gatewise.training.teacher.label_prompt import LabelPrompt
 from gatewise.training.teacher.teacher import (
@@ -20,6 +21,7 @@ from gatewise.training.teacher.teacher import (
     Teacher,
     TeacherError,
 )
+from gatewise.training.teacher.text_encoder import TextEncoder
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.record_stream import open_records
@@ -153,9 +155,10 @@ class Labeller:
             self.texts += missing
 
     def learn(self, train: LabelledTexts) -> None:
-        """Has every teacher become a classifier."""
+        """Has every teacher become a classifier that is none yet."""
         for teacher, cache in zip(self._teachers, self._caches, strict=True):
-            teacher.learn(cache.vectors(train.texts), train.truth)
+            if isinstance(teacher, FrozenEncoder):
+                teacher.learn(cache.vectors(train.texts), train.truth)
 
     def probabilities(
         self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
@@ -177,14 +180,14 @@ class Labeller:
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
         """Vectors of some texts that are near if the texts are similar; None without such."""
         for teacher, cache in zip(self._teachers, self._caches, strict=True):
-            if teacher.has_space:
+            if isinstance(teacher, FrozenEncoder):
                 return cache.vectors(texts)
         return None
 
     def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Words of similar meaning, by the first teacher that knows any."""
         for teacher in self._teachers:
-            if found := teacher.similar_words(words):
+            if isinstance(teacher, TextEncoder) and (found := teacher.similar_words(words)):
                 return found
         return {}
 
