@@ -100,7 +100,7 @@ def label(
         teacher = _teacher(run_config, names, cache, on_progress)
         rows = list(texts_with_records(records, bad_rows=bad_rows, text_column=column))
         texts = tuple(text for text, _ in rows)
-        found = _labelled(texts, names, teacher, cache, run_config.teacher.minutes, on_progress)
+        found = _labelled(texts, names, teacher, run_config.teacher.minutes, on_progress)
         is_written = [name is not None or aside is None for name in found.labels]
         if destination:
             _write(found, np.array(is_written), destination)
@@ -131,14 +131,13 @@ def _teacher(
             "teacher.cache: expected a folder in which the answers are kept, or out, a file to "
             "write, beside which they are: every answer is paid for"
         )
-    return open_endpoint(config, labels, lambda line: on_progress(Finding(line)))
+    return open_endpoint(config, labels, cache, on_progress)
 
 
 def _labelled(
     texts: tuple[str, ...],
     labels: Labels,
     teacher: EndpointTeacher | GatewiseModel,
-    cache: Path | None,
     minutes: float | None,
     on_progress: OnProgress,
 ) -> TeacherLabels:
@@ -155,9 +154,8 @@ def _labelled(
             )
 
     windows = []
-    if isinstance(teacher, EndpointTeacher) and cache:
-        with locked(cache):
-            teacher.keep_in(cache)
+    if isinstance(teacher, EndpointTeacher):
+        with locked(teacher.folder):
             teacher.report_cost(texts)
             try:
                 windows = [teacher.vectors(window, add) for window in _windows(texts)]

@@ -15,8 +15,7 @@ from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.corpora import Rows
 from gatewise.training.config import config as configs
 from gatewise.training.config.config import Config
-from gatewise.training.data import corpora
-from gatewise.training.data.auto_settings import with_unit
+from gatewise.training.data import auto_settings, corpora
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.fit.progress import Finding, Progress
@@ -91,12 +90,13 @@ def control(draw: Draw, settings: Sequence[str], _: Path) -> Outcome:
             learnt += chain.from_iterable(made for made, _ in changer.copies(number))
         taught = replace(draw, train=_rows(learnt), validation=_rows(rows.validation))
         given = _written(taught, folder)
-        # What a run with a teacher sets for its student.
-        config = config.changed("corpus", duplicates="ignore").changed(
-            "training", linear_path="descended", refit=False, class_weights="none"
-        )
+        config = config.changed("corpus", duplicates="ignore")
         read = corpora.read(given, config, StopAtBadRows(), folder)
-        config = with_unit(config, read, has_neighbours=changer.has_neighbours)
+        # The settings that a teacher's student has.
+        config = config.taught_by([encoders.model_folder()])
+        config = auto_settings.with_class_weights(auto_settings.with_refit(config, read), read)
+        config = auto_settings.with_linear_path(config, read).without_teacher()
+        config = auto_settings.with_unit(config, read, has_neighbours=changer.has_neighbours)
         return _trained(given, folder, config)
 
 

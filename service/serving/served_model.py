@@ -106,31 +106,21 @@ class ServedModel:
         texts: Sequence[Item],
         function_to_apply: ScoreFunction | None = None,
         *,
-        inline: bool = False,
         when_slow: Callable[[], None] | None = None,
     ) -> asyncio.Future[Scored]:
         """Starts to classify texts; the future ends with their scores or with an exception.
 
-        Cancelling the future removes the texts from the queue, unless they are running already.
-        `inline` lets a few short texts run in the event loop, together with those of the requests
-        that arrive meanwhile. `when_slow` is called once if the answer takes longer than a
-        twentieth of a second.
+        A few short texts run in the event loop where nothing else runs, together with those of the
+        requests that arrive meanwhile; others are queued. Cancelling the future removes the texts
+        from the queue, unless they are running already. `when_slow` is called once if the answer
+        takes longer than a twentieth of a second.
         """
-        loop = asyncio.get_running_loop()
+        loop, arrived = asyncio.get_running_loop(), self._arrived
         future: asyncio.Future[Scored] = loop.create_future()
         deadline = time.monotonic() + self.capacity.seconds
         job = _PendingRequest(
             texts, function_to_apply, deadline, future=future, when_slow=when_slow
         )
-        if inline:
-            self._gather(job)
-        else:
-            self._submit([job])
-        return future
-
-    def _gather(self, job: _PendingRequest) -> None:
-        """Runs a job inline with those that arrive together with it, or queues them all."""
-        loop, arrived = job.future.get_loop(), self._arrived
         if not arrived or arrived[0].future.get_loop() is not loop:
             arrived = self._arrived = []
             self._arrived_characters = 0
@@ -141,6 +131,7 @@ class ServedModel:
             arrived.clear()
         elif len(arrived) == 1:
             loop.call_soon(self._run_inline, arrived)
+        return future
 
     def _run_inline(self, jobs: list[_PendingRequest], before: int = 0) -> None:
         """Runs jobs, once a turn of the event loop adds none; not if they are queued by then."""
@@ -193,7 +184,7 @@ class ServedModel:
         self, texts: Sequence[Item], function_to_apply: ScoreFunction | None = None
     ) -> Scored:
         """Returns the score of every class for every text."""
-        return await self.ask(texts, function_to_apply, inline=True)
+        return await self.ask(texts, function_to_apply)
 
     async def close(self) -> None:
         """Takes no more texts, answers the queued ones, and ends the threads."""

@@ -6,6 +6,7 @@ characters classify short texts better. The same holds for scripts without space
 """
 
 from collections import Counter
+from itertools import chain
 
 import numpy as np
 
@@ -286,6 +287,4 @@ def _are_few(rows: Rows) -> bool:
 
 
 def _sample(rows: StoredRows) -> list[str]:
-    step = -(-len(rows) // _SAMPLE) or 1
-    chosen = np.arange(len(rows)) % step == 0
-    return [text for texts in rows.only(chosen).texts() for text in texts]
+    return list(chain.from_iterable(rows.sample(_SAMPLE).texts()))

@@ -96,6 +96,11 @@ class StoredRows:
         kept[np.flatnonzero(self.kept)] = chosen
         return replace(self, kept=kept)
 
+    def sample(self, count: int) -> "StoredRows":
+        """Evenly spaced rows, so many at most."""
+        step = -(-len(self) // count) or 1
+        return self.only(np.arange(len(self)) % step == 0)
+
     def _batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         # Read and not mapped: pages of a mapped file would count as this process's memory.
         with open_local(self.path) as file, pa.ipc.open_file(file) as reader:

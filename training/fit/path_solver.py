@@ -297,32 +297,24 @@ class _Solver:
         """The weights of each class, float64 `(classes, columns)`."""
         targets = features.targets
         weights = np.zeros((self._classes, features.matrix.shape[1]))
+        options = {
+            "C": strength,
+            "class_weight": self._class_weight,
+            "fit_intercept": False,
+            "max_iter": _MAX_ITERATIONS,
+            "tol": _TOLERANCE,
+            "random_state": self._seed,
+        }
         if self._multi_label:
             truth = targets >= 0.5
+            regression = LogisticRegression(solver="liblinear", dual=True, **options)
             for label in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)):
-                regression = LogisticRegression(
-                    C=strength,
-                    class_weight=self._class_weight,
-                    solver="liblinear",
-                    dual=True,
-                    max_iter=_MAX_ITERATIONS,
-                    tol=_TOLERANCE,
-                    fit_intercept=False,
-                    random_state=self._seed,
-                )
                 of_label = truth[:, label]
                 weights[label] = _weights(regression, features, of_label, [of_label])[0]
             return weights
-        machine = LinearSVC(
-            C=strength,
-            tol=_TOLERANCE,
-            max_iter=_MAX_ITERATIONS,
-            class_weight=self._class_weight,
-            fit_intercept=False,
-            random_state=self._seed,
-        )
         labels = np.unique(targets)
-        found = _weights(machine, features, targets, (targets == label for label in labels))
+        of_labels = (targets == label for label in labels)
+        found = _weights(LinearSVC(**options), features, targets, of_labels)
         if len(found) == 1:
             found = np.concatenate([-found, found])
         weights[labels] = found
@@ -369,7 +361,7 @@ def _weights(
     """The mean weights of a classifier fitted to the features and to their contrasts.
 
     Args:
-        classifier: One that is not fitted.
+        classifier: Fitted twice, each time anew.
         features: The features.
         targets: What it learns.
         labels: Which texts have each label.

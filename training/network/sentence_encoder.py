@@ -8,14 +8,16 @@ Reading stops once every token has occurred a few times, or at the end of the te
 never occurred are encoded alone, and so are all tokens if the encoder has one vector per text.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from tokenizers import Encoding, Tokenizer
 
 from gatewise.training.network.vector_files import FoundVectors, VectorsError
@@ -152,12 +154,7 @@ class _SentenceEncoder:
         return output
 
     def _encode(self, spans: list[_Passage]) -> list[Encoding]:
-        try:
-            return self._tokenizer.encode_batch([span.text for span in spans])
-        except Exception as error:  # the Rust side raises Exception itself
-            raise VectorsError(
-                f"{self._folder}: the tokenizer cannot encode a text: {first_line(error)}"
-            ) from None
+        return encode_texts(self._folder, self._tokenizer, [span.text for span in spans])
 
     def _run(self, spans: list[_Passage]) -> tuple[list[Encoding], NDArray[np.float32]]:
         encodings = self._encode(spans)
@@ -252,6 +249,25 @@ def model_file(folder: Path) -> Path | None:
     return next((folder / name for name in _MODELS if (folder / name).is_file()), None)
 
 
+def encode_texts(folder: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
+    """The tokens of some texts.
+
+    Args:
+        folder: The encoder's folder.
+        tokenizer: Its tokenizer.
+        texts: The texts.
+
+    Raises:
+        VectorsError: If the tokenizer fails.
+    """
+    try:
+        return tokenizer.encode_batch(list(texts))
+    except Exception as error:  # the Rust side raises Exception itself
+        raise VectorsError(
+            f"{folder}: the tokenizer cannot encode a text: {first_line(error)}"
+        ) from None
+
+
 class OnnxEncoder:
     """The ONNX model of an encoder; `per_token` if it has a vector for every token of a text."""
 
@@ -284,7 +300,7 @@ class OnnxEncoder:
                 f"an output {' or '.join(known)}, received inputs "
                 f"{', '.join(sorted(self._names))} and outputs {', '.join(outputs)}"
             )
-        self._folder, self._session, self._output = folder, session, output
+        self._folder, self._file, self._session, self._output = folder, file, session, output
         self.per_token = output in _TOKEN_OUTPUTS
 
     def run(self, inputs: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
@@ -308,3 +324,17 @@ class OnnxEncoder:
             )
         found: NDArray[np.float32] = output.astype(np.float32)
         return found
+
+    def word_vectors(self) -> NDArray[np.float32] | None:
+        """The vector of each token before the first layer, `(vocab, width)`.
+
+        None if the graph does not look tokens up in a table of numbers, as where it is quantized.
+        """
+        graph = onnx.load(str(self._file)).graph
+        tables = {node.input[0] for node in graph.node if list(node.input[1:]) == ["input_ids"]}
+        for table in graph.initializer:
+            if table.name in tables and len(table.dims) == 2:
+                found = numpy_helper.to_array(table)
+                if found.dtype.kind == "f":
+                    return np.asarray(found, dtype=np.float32)
+        return None

@@ -29,6 +29,11 @@ class KeptAnswers:
     probabilities: tuple[float, ...] | None = None
     is_final: bool = False
 
+    @property
+    def labels(self) -> list[int]:
+        """The labels among the answers."""
+        return [vote for vote in self.votes if vote is not None]
+
 
 class AnswerCache:
     """The answers to one prompt by one model; safe to use from several threads."""
@@ -51,8 +56,7 @@ class AnswerCache:
     def labelled(self) -> int:
         """How many texts have a label."""
         return sum(
-            kept.probabilities is not None or any(vote is not None for vote in kept.votes)
-            for kept in self._kept.values()
+            kept.probabilities is not None or bool(kept.labels) for kept in self._kept.values()
         )
 
     def answers(self, text: str) -> KeptAnswers:
@@ -97,11 +101,11 @@ class AnswerCache:
         return complete
 
     def _take(self, entry: Mapping[str, object]) -> None:
-        key, earlier = str(entry["text"]), self._kept.get(str(entry["text"]), KeptAnswers())
-        votes, found = entry.get("votes"), entry.get("probabilities")
+        key, votes, found = str(entry["text"]), entry.get("votes"), entry.get("probabilities")
+        kept = self._kept.get(key, KeptAnswers())
         if isinstance(votes, list):
-            earlier = replace(earlier, votes=(*earlier.votes, *votes))
+            kept = replace(kept, votes=(*kept.votes, *votes))
         if "probabilities" in entry:
             probabilities = tuple(found) if isinstance(found, list) else None
-            earlier = replace(earlier, probabilities=probabilities, is_final=True)
-        self._kept[key] = earlier
+            kept = replace(kept, probabilities=probabilities, is_final=True)
+        self._kept[key] = kept

@@ -1,6 +1,5 @@
 """Changed copies of the rows of a corpus, each of which is a text that nothing else has."""
 
-import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cache
@@ -12,6 +11,7 @@ from gatewise.training.data.corpora import Rows
 from gatewise.training.data.minhash import normalized
 from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.teacher.changed_copies import TextChanger, units
+from gatewise.training.teacher.teacher import text_digest
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.tokenizer import character_classes
 
@@ -23,15 +23,16 @@ class KnownTexts:
     """Texts that no copy may be, up to case and white space."""
 
     def __init__(self) -> None:
-        self._keys: set[int] = set()
+        self._keys: set[bytes] = set()
 
     def add(self, texts: Iterable[str]) -> None:
         """Adds some texts."""
-        self._keys.update(map(_key, texts))
+        self._keys.update(text_digest(normalized(text)) for text in texts)
 
     def is_new(self, text: str) -> bool:
         """Whether a text has a token and was not known before; it then is."""
-        if not _dropped().sub("", text).strip() or (key := _key(text)) in self._keys:
+        key = text_digest(normalized(text))
+        if not _dropped().sub("", text).strip() or key in self._keys:
             return False
         self._keys.add(key)
         return True
@@ -90,15 +91,7 @@ class RowChanger:
 
 def sample(rows: StoredRows) -> list[str]:
     """Texts of some rows, evenly spaced."""
-    step = -(-len(rows) // _MAX_POOL)
-    chosen = rows.only(np.arange(len(rows)) % step == 0)
-    return list(chain.from_iterable(chosen.texts()))
-
-
-def _key(text: str) -> int:
-    """A number for all texts that differ in case and white space only."""
-    form = normalized(text).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(form, digest_size=8).digest(), "little")
+    return list(chain.from_iterable(rows.sample(_MAX_POOL).texts()))
 
 
 @cache

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -103,8 +102,7 @@ class ChatEndpoint:
                 self._refused_options |= named
 
     def _only_model(self) -> str:
-        document = self._asked("GET", "/models", None)
-        found = document.get("data")
+        found = self._asked("GET", "/models", None).get("data")
         names = [
             entry["id"]
             for entry in (found if isinstance(found, list) else [])
@@ -121,7 +119,7 @@ class ChatEndpoint:
         """The JSON object of a successful response, in several tries."""
         if self._client is None:
             raise RuntimeError("requests are sent inside ChatEndpoint.connected")
-        trouble = ""
+        trouble = "was not asked any more"
         for number in range(_TRIES):
             if self._stopped.is_set():
                 break
@@ -129,51 +127,44 @@ class ChatEndpoint:
             try:
                 response = self._client.request(method, f"{self.url}{path}", json=body)
             except httpx.RequestError as error:
-                is_late = isinstance(error, httpx.TimeoutException) and not isinstance(
-                    error, httpx.ConnectTimeout
-                )
-                trouble = (
-                    f"gave no answer in {_TIMEOUT_SECONDS:g} seconds"
-                    if is_late
-                    else f"cannot be reached: {self._shown(str(error)) or type(error).__name__}"
-                )
+                trouble = self._why_unanswered(error)
                 if not self._has_answered:
                     break
             else:
                 self._has_answered = True
-                if response.is_success:
-                    found = _json(response)
-                    if isinstance(found, dict) and ("choices" in found or "data" in found):
-                        return found
-                    trouble = (
-                        "gave an answer that is no chat completion: "
-                        f"{self._shown(response.text) or 'it is empty'}"
-                    )
-                else:
-                    trouble = self._trouble(response)
-                    wait = _wait(response, wait)
-                    if wait > _LONGEST_WAIT:
-                        trouble += f": it asks to wait {wait:,.0f} seconds"
-                        break
+                found = _json(response)
+                if response.is_success and ("choices" in found or "data" in found):
+                    return found
+                trouble = self._why_failed(response)
+                wait = _wait(response, wait)
+                if wait > _LONGEST_WAIT:
+                    trouble += f": it asks to wait {wait:,.0f} seconds"
+                    break
             if number < _TRIES - 1:
                 self._stopped.wait(wait)
-        raise TeacherError(f"{self.url}: the endpoint {trouble or 'was not asked any more'}")
+        raise TeacherError(f"{self.url}: the endpoint {trouble}")
 
-    def _trouble(self, response: httpx.Response) -> str:
-        """What a failed response says, where a later try may succeed.
+    def _why_unanswered(self, error: httpx.RequestError) -> str:
+        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout):
+            return f"gave no answer in {_TIMEOUT_SECONDS:g} seconds"
+        return f"cannot be reached: {self._shown(str(error)) or type(error).__name__}"
+
+    def _why_failed(self, response: httpx.Response) -> str:
+        """What is wrong with a response, where a later try may succeed.
 
         Raises:
             TeacherError: If none will.
         """
+        if response.is_success:
+            said = self._shown(response.text) or "it is empty"
+            return f"gave an answer that is no chat completion: {said}"
         status, said = response.status_code, self._said(response)
         if status in (401, 403):
             # Without what the endpoint says, which may repeat a part of the key.
-            reason = (
-                f"does not accept the key in {KEY_VARIABLE}"
-                if self._key
-                else f"expects a key: set {KEY_VARIABLE}"
+            reason = "does not accept the key in" if self._key else "expects a key: set"
+            raise TeacherError(
+                f"{self.url}: the endpoint {reason} {KEY_VARIABLE} (status {status})"
             )
-            raise TeacherError(f"{self.url}: the endpoint {reason} (status {status})")
         limited = status == 429 and "Retry-After" not in response.headers
         if status == 402 or (limited and "quota" in said.lower()):
             raise TeacherError(f"{self.url}: the quota of the endpoint is exhausted: {said}")
@@ -189,7 +180,7 @@ class ChatEndpoint:
     def _said(self, response: httpx.Response) -> str:
         """The message of a failed response, with the code of the error."""
         document = _json(response)
-        error = document.get("error", document) if isinstance(document, dict) else None
+        error = document.get("error", document)
         if isinstance(error, dict):
             parts = [error.get(name) for name in ("code", "message", "detail")]
             error = ": ".join(part for part in parts if isinstance(part, str))
@@ -208,22 +199,20 @@ def _checked(url: str) -> str:
     """A base URL without the slash at its end."""
     expected = "teacher.url: expected a base URL such as http://127.0.0.1:8080/v1"
     try:
-        parts = urlsplit(url)
-        host, has_credentials = parts.hostname, parts.username is not None
-        _ = parts.port
-    except ValueError:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
         # Without the reason, which repeats a part of the URL.
         raise TeacherError(
             f"{expected}, received one that is not valid", option="teacher"
         ) from None
-    if has_credentials or parts.query or parts.fragment:
+    if parts.userinfo or parts.query or parts.fragment:
         # Not repeated, because it may hold a secret.
         raise TeacherError(
             f"{expected}, received one with credentials, a query or a fragment: the key belongs in "
             f"the environment variable {KEY_VARIABLE}",
             option="teacher",
         )
-    if parts.scheme not in ("http", "https") or not host:
+    if parts.scheme not in ("http", "https") or not parts.host:
         raise TeacherError(f"{expected}, received {url!r}", option="teacher")
     return url.rstrip("/")
 
@@ -235,12 +224,13 @@ def _key() -> str | None:
     return key or None
 
 
-def _json(response: httpx.Response) -> object:
+def _json(response: httpx.Response) -> dict[str, Any]:
+    """The JSON object of a response; an empty one if it has none."""
     try:
-        found: object = response.json()
+        found = response.json()
     except (ValueError, RecursionError):
-        return None
-    return found
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _wait(response: httpx.Response, otherwise: float) -> float:

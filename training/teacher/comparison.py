@@ -7,7 +7,7 @@ network as it is trained without a teacher.
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
@@ -19,10 +19,10 @@ from gatewise.training.data.encoded_corpus import EncodedCorpus, EncodedSplit
 from gatewise.training.evaluation import thresholds
 from gatewise.training.evaluation.evaluate import Report, predicted
 from gatewise.training.teacher.labeller import Labeller
+from gatewise.training.teacher.targets import chosen
 from gatewise.vocab.corpus.labels import Labels
 
 _TIMED_TEXTS, _RUNS = 64, 3
-_WINDOW = 4096
 
 Part = Literal["validation", "test"]
 
@@ -147,32 +147,19 @@ def compare(
         untaught: Those of the network without a teacher; None if it was not trained.
         classifier: The network, as it classifies the rows of the report.
     """
-    labels, multi_label = corpus.rows.labels, corpus.rows.multi_label
-    limits = None
-    if multi_label:
-        probabilities, truth = _labelled(labeller, corpus.validation, labels)
-        limits = thresholds.choose(probabilities, truth)
-    scores, right = {}, np.zeros(0, dtype=np.bool_)
-    parts: dict[Part, EncodedSplit] = {"validation": corpus.validation}
+    labels, limits = corpus.rows.labels, None
+    if corpus.rows.multi_label:
+        limits = thresholds.choose(*_labelled(labeller, corpus.validation, labels))
+    validation, right = _measured(labeller, corpus.validation, labels, limits)
+    test = None
     if corpus.test:
-        parts["test"] = corpus.test
-    for part, rows in parts.items():
-        probabilities, truth = _labelled(labeller, rows, labels)
-        found = probabilities.argmax(axis=1)[:, None] == np.arange(len(labels))
-        # A text without a label is a wrong answer.
-        found &= ~np.isnan(probabilities)
-        if limits is not None:
-            found = probabilities >= np.array(limits)
-        scores[part] = _scores(truth, found, multi_label=multi_label)
-        right = (found == truth).all(axis=1)
-    part = "test" if corpus.test else "validation"
-    own = _right_of(classifier, parts[part], labels)
+        test, right = _measured(labeller, corpus.test, labels, limits)
+    rows = corpus.test or corpus.validation
+    own = _right_of(classifier, rows, labels)
     return Comparison(
-        part=part,
+        part="test" if corpus.test else "validation",
         teacher=ComparedModel(
-            sum(card.bytes or 0 for card in labeller.cards) or None,
-            scores["validation"],
-            scores.get("test"),
+            sum(card.bytes or 0 for card in labeller.cards) or None, validation, test
         ),
         student=student,
         untaught=untaught,
@@ -182,7 +169,7 @@ def compare(
             student_only=int(np.count_nonzero(~right & own)),
             neither=int(np.count_nonzero(~right & ~own)),
         ),
-        speed=None if labeller.endpoints else _speed(labeller, parts[part]),
+        speed=None if labeller.endpoints else _speed(labeller, rows),
     )
 
 
@@ -190,12 +177,25 @@ def _labelled(
     labeller: Labeller, split: EncodedSplit, labels: Labels
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The teachers' probabilities for the rows in scope, and which labels these have."""
-    rows = list(split.rows.only(split.in_scope))
-    found = [
-        labeller.probabilities([row.text for row in rows[start : start + _WINDOW]])
-        for start in range(0, len(rows), _WINDOW)
-    ]
-    return np.concatenate(found), labels.matrix([row.labels for row in rows])
+    rows = split.rows.only(split.in_scope)
+    found = np.concatenate([labeller.probabilities(texts) for texts in rows.texts()])
+    return found, labels.matrix([row.labels for row in rows])
+
+
+def _measured(
+    labeller: Labeller, split: EncodedSplit, labels: Labels, limits: Sequence[float] | None
+) -> tuple[Scores, NDArray[np.bool_]]:
+    """The teachers' metrics on the rows in scope, and which of these rows they get right."""
+    probabilities, truth = _labelled(labeller, split, labels)
+    found = chosen(probabilities, limits)
+    right = (found == truth).all(axis=1)
+    # Of one label a text, the labels that the rows have; of several, all.
+    counted = np.flatnonzero(truth.any(axis=0) | (limits is not None))
+    macro, micro = (
+        float(f1_score(truth, found, labels=counted, average=average, zero_division=0))
+        for average in ("macro", "micro")
+    )
+    return Scores(float(right.mean()), macro, None if limits is None else micro), right
 
 
 def _right_of(classifier: Classifier, split: EncodedSplit, labels: Labels) -> NDArray[np.bool_]:
@@ -208,18 +208,8 @@ def _right_of(classifier: Classifier, split: EncodedSplit, labels: Labels) -> ND
     return np.asarray((found == truth).all(axis=1))
 
 
-def _scores(truth: NDArray[np.bool_], found: NDArray[np.bool_], *, multi_label: bool) -> Scores:
-    occurring = np.flatnonzero(truth.any(axis=0) | multi_label).tolist()
-    macro, micro = (
-        float(f1_score(truth, found, labels=occurring, average=average, zero_division=0))
-        for average in ("macro", "micro")
-    )
-    accuracy = float((truth == found).all(axis=1).mean())
-    return Scores(accuracy, macro, micro if multi_label else None)
-
-
 def _speed(labeller: Labeller, split: EncodedSplit) -> TeacherSpeed:
-    texts: Sequence[str] = list(chain.from_iterable(split.rows.texts()))[:_TIMED_TEXTS]
-    short = sorted(texts, key=lambda text: (len(text), text))[len(texts) // 2]
-    one = statistics.median(labeller.seconds_for([short]) for _ in range(_RUNS))
+    texts = list(islice(chain.from_iterable(split.rows.texts()), _TIMED_TEXTS))
+    usual = sorted(texts, key=lambda text: (len(text), text))[len(texts) // 2]
+    one = statistics.median(labeller.seconds_for([usual]) for _ in range(_RUNS))
     return TeacherSpeed(1000 * one, len(texts) / max(labeller.seconds_for(texts), 1e-9))

@@ -48,13 +48,13 @@ class Completion:
 
     Attributes:
         answers: One at least.
-        read: Tokens of the request, as the endpoint counts them; None if it does not.
+        read: Tokens of the request, as the endpoint counts them; 0 if it does not.
         written: Tokens of the answers, likewise.
     """
 
     answers: tuple[CompletionAnswer, ...]
-    read: int | None
-    written: int | None
+    read: int
+    written: int
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Completion":
@@ -63,7 +63,7 @@ class Completion:
         listed = choices if isinstance(choices, list) else []
         answers = [_answer(_mapping(choice)) for choice in listed]
         counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-        read, written = (count if isinstance(count, int) else None for count in counts)
+        read, written = (count if isinstance(count, int) else 0 for count in counts)
         return cls(tuple(answers) or (CompletionAnswer("", None),), read, written)
 
 

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -61,22 +63,9 @@ def open_encoder(
         TeacherError: If it cannot be loaded, or not be fine-tuned in the time allowed.
         ModuleNotFoundError: If it needs a package that is not installed.
     """
-    mode, multi_label = config.teacher.mode, lesson.multi_label
+    tuned = partial(_tuned, path, lesson, cache, on_progress)
     minutes = config.teacher.minutes and _TUNING_SHARE * config.teacher.minutes
-
-    def tuned(minutes: float | None) -> FineTunedEncoder:
-        from gatewise.training.teacher.fine_tuning import fine_tune
-
-        folder = read_encoder_folder(path, safetensors=True)
-        fingerprint = _fingerprint(folder, lesson)
-        kept = cache / fingerprint[:32]
-        with translate_write_errors(kept):
-            kept.mkdir(exist_ok=True)
-        seconds = None if minutes is None else 60 * minutes
-        weights = fine_tune(folder, lesson, kept, on_progress, seconds=seconds)
-        return FineTunedEncoder(folder, weights, fingerprint, multi_label=multi_label)
-
-    if mode == "fine_tuned":
+    if config.teacher.mode == "fine_tuned":
         try:
             return tuned(minutes)
         except TooLongError as error:
@@ -84,48 +73,69 @@ def open_encoder(
                 f"teacher.minutes={config.teacher.minutes:g}, of which half is for labelling: "
                 f"{error}: allow more, or set teacher.mode=frozen"
             ) from None
-    frozen = FrozenEncoder(read_encoder_folder(path), lesson.seed, multi_label=multi_label)
-    if mode == "frozen":
+    folder = read_encoder_folder(path)
+    frozen = FrozenEncoder(folder, lesson.seed, multi_label=lesson.multi_label)
+    if config.teacher.mode == "frozen":
         return frozen
+    chosen, why = _better(path, frozen, tuned, lesson, cache, minutes or _AUTO_MINUTES)
+    on_progress(Finding(f"teacher {frozen.card.name}: {why}"))
+    return chosen
 
-    def score_of(teacher: Teacher) -> tuple[float, float]:
-        vectors = VectorCache(teacher, cache)
-        teacher.learn(vectors.vectors(lesson.train.texts), lesson.train.truth)
-        found = teacher.probabilities(vectors.vectors(lesson.validation.texts))
-        return score(found, lesson.validation.truth, multi_label=multi_label)
 
-    def report(message: str) -> None:
-        on_progress(Finding(f"teacher {frozen.card.name}: {message}"))
+def _tuned(
+    path: Path, lesson: Lesson, cache: Path, on_progress: OnProgress, minutes: float | None
+) -> FineTunedEncoder:
+    """The encoder fine-tuned, in so many minutes at most."""
+    from gatewise.training.teacher.fine_tuning import fine_tune
 
-    if reason := _why_frozen(path):
-        report(f"frozen, because {reason}")
-        return frozen
+    folder = read_encoder_folder(path, safetensors=True)
+    fingerprint = _fingerprint(folder, lesson)
+    kept = cache / fingerprint[:32]
+    with translate_write_errors(kept):
+        kept.mkdir(exist_ok=True)
+    seconds = None if minutes is None else 60 * minutes
+    weights = fine_tune(folder, lesson, kept, on_progress, seconds=seconds)
+    return FineTunedEncoder(folder, weights, fingerprint, multi_label=lesson.multi_label)
+
+
+def _better(
+    path: Path,
+    frozen: FrozenEncoder,
+    tuned: Callable[[float], FineTunedEncoder],
+    lesson: Lesson,
+    cache: Path,
+    minutes: float,
+) -> tuple[Teacher, str]:
+    """The better of the two on the validation rows, as far as there is time, and why."""
+    if not has_safetensors(path):
+        return frozen, "frozen, because it has no model.safetensors"
+    if package := _lacking_package():
+        return frozen, f"frozen, because {package} is not installed"
     begun = time.monotonic()
-    of_frozen = score_of(frozen)
-    left = (minutes or _AUTO_MINUTES) - (time.monotonic() - begun) / 60
+    of_frozen = _score(frozen, lesson, cache)
     try:
-        other = tuned(left)
+        other = tuned(minutes - (time.monotonic() - begun) / 60)
     except TooLongError as error:
-        report(f"frozen, because {error}, and {minutes or _AUTO_MINUTES:g} minutes are allowed")
-        return frozen
+        return frozen, f"frozen, because {error}, and {minutes:g} minutes are allowed"
     except TeacherError as error:
-        report(f"frozen, because it cannot be fine-tuned: {error}")
-        return frozen
-    of_other = score_of(other)
+        return frozen, f"frozen, because it cannot be fine-tuned: {error}"
+    of_other = _score(other, lesson, cache)
     is_better = of_other > of_frozen
-    report(
+    return other if is_better else frozen, (
         f"{'fine-tuned' if is_better else 'frozen'}: of the validation rows {of_frozen[0]:.1%} are "
         f"right frozen, {of_other[0]:.1%} fine-tuned"
     )
-    return other if is_better else frozen
 
 
-def _why_frozen(path: Path) -> str | None:
-    """Why an encoder cannot be fine-tuned; None if it can."""
-    if not has_safetensors(path):
-        return "it has no model.safetensors"
-    package = _lacking_package()
-    return f"{package} is not installed" if package else None
+def _score(teacher: Teacher, lesson: Lesson, cache: Path) -> tuple[float, float]:
+    """How good a teacher is on the validation rows, once it has learned the others."""
+    vectors = VectorCache(teacher, cache)
+    # A fine-tuned encoder has learned: what it reads here is kept for the labelling.
+    train = vectors.vectors(lesson.train.texts)
+    if isinstance(teacher, FrozenEncoder):
+        teacher.learn(train, lesson.train.truth)
+    found = teacher.probabilities(vectors.vectors(lesson.validation.texts))
+    return score(found, lesson.validation.truth, multi_label=lesson.multi_label)
 
 
 def _lacking_package() -> str | None:

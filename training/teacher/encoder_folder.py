@@ -20,6 +20,10 @@ Pooling = Literal["mean", "cls", "max"]
 
 _MAX_TOKENS = 512
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
+_DESCRIPTIONS = (
+    *("tokenizer.json", "config.json", "1_Pooling/config.json"),
+    *("sentence_bert_config.json", "tokenizer_config.json"),
+)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.h5", "*.msgpack")
 _POOLING_FLAGS: dict[str, Pooling] = {
     "pooling_mode_mean_tokens": "mean",
@@ -92,14 +96,13 @@ def read_encoder_folder(path: Path, *, safetensors: bool = False) -> EncoderFold
     # A large ONNX model has its weights in files beside it.
     beside = [*onnx.parent.glob(f"{onnx.name}_data*"), *onnx.parent.glob("*.data")] if onnx else []
     weights += sorted(beside)
-    described = [path / "tokenizer.json", *_settings_files(path)]
     return EncoderFolder(
         path=path,
         tokenizer=tokenizer,
         pad_id=pad_id,
         pooling=_pooling(path),
         onnx=onnx,
-        files=(*weights, *(file for file in described if file.is_file())),
+        files=(*weights, *(path / name for name in _DESCRIPTIONS if (path / name).is_file())),
         card=TeacherCard(
             name=_heading(path) or path.resolve().name,
             kind="encoder, frozen, with a logistic regression",
@@ -127,11 +130,6 @@ def _without_weights(path: Path) -> TeacherError:
         f"{path}: expected a text encoder with onnx/model.onnx or model.safetensors, or a Gatewise "
         "model folder; found neither"
     )
-
-
-def _settings_files(path: Path) -> tuple[Path, ...]:
-    names = ("config.json", "1_Pooling/config.json", "sentence_bert_config.json")
-    return tuple(path / name for name in (*names, "tokenizer_config.json"))
 
 
 def _document(file: Path) -> dict[str, Any]:

@@ -8,14 +8,16 @@ import hashlib
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gatewise.training.fit.progress import Finding, OnProgress
 from gatewise.training.teacher.answer_cache import AnswerCache, KeptAnswers
 from gatewise.training.teacher.completion import RefusedTextError
 from gatewise.training.teacher.label_prompt import LabelPrompt
@@ -23,8 +25,6 @@ from gatewise.training.teacher.teacher import Teacher, TeacherCard, TeacherError
 from gatewise.training.teacher.vector_cache import OnTexts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gatewise.training.teacher.chat_endpoint import ChatEndpoint
 
 _CONCURRENT = 8
@@ -41,6 +41,9 @@ class EndpointTeacher(Teacher):
     """Its vectors are its probabilities.
 
     It keeps its answers itself, one by one, where a `VectorCache` keeps vectors by the hundred.
+
+    Attributes:
+        folder: Where it keeps them.
     """
 
     def __init__(
@@ -48,22 +51,23 @@ class EndpointTeacher(Teacher):
         endpoint: "ChatEndpoint",
         prompt: LabelPrompt,
         votes: int,
-        report: "Callable[[str], None]",
+        folder: Path,
+        on_progress: OnProgress,
     ) -> None:
-        """Takes the endpoint; nothing is sent yet.
+        """Takes the endpoint; nothing is sent, and no folder read, yet.
 
         Args:
             endpoint: The endpoint.
             prompt: The question about a text.
             votes: Answers to each text, where an endpoint gives no log-probabilities.
-            report: Called with what requests have cost so far.
+            folder: Folder of the answers, locked from the first text on.
+            on_progress: Called with what requests have cost so far.
         """
-        self._endpoint, self._prompt = endpoint, prompt
-        self._votes, self._report = votes, report
-        self.width = prompt.width
+        self._endpoint, self._prompt, self._votes = endpoint, prompt, votes
+        self.folder, self._on_progress = folder, on_progress
+        self.width = len(prompt.labels)
         self.fingerprint = f"{self._prompt.digest}-{endpoint.url}-{endpoint.model}"
         self.card = TeacherCard(endpoint.model, "language model behind an endpoint", None, None)
-        self._cache: AnswerCache | None = None
         self._gives_probabilities: bool | None = None
         self._lock = threading.Lock()
         self._requests = self._read = self._written = 0
@@ -71,12 +75,6 @@ class EndpointTeacher(Teacher):
         self._unlabelled_in_a_row = 0
         self._without: set[str] = set()
         self._refused: set[str] = set()
-
-    def keep_in(self, folder: Path) -> None:
-        """Keeps answers in a folder, which exists and is locked, and reads those that are there."""
-        about = {"model": self._endpoint.model, "prompt": self._prompt.messages("…")[0]["content"]}
-        digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()[:32]
-        self._cache = AnswerCache(folder / f"answers-{digest}.jsonl", about)
 
     def vectors(
         self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
@@ -96,14 +94,13 @@ class EndpointTeacher(Teacher):
         on_texts(len(texts) - sum(counts[text] for text in missing))
         try:
             with self._endpoint.connected():
-                if missing and self._gives_probabilities is None:
-                    # Alone: the first answer tells what the endpoint gives, or what is wrong.
-                    self._ask_all(missing[:1], lambda text: on_texts(counts[text]))
-                    missing = missing[1:]
-                self._ask_all(missing, lambda text: on_texts(counts[text]))
+                # Alone: the first answer tells what the endpoint gives, or what is wrong.
+                alone = 1 if self._gives_probabilities is None else 0
+                for group in (missing[:alone], missing[alone:]):
+                    self._ask_all(group, lambda text: on_texts(counts[text]))
             # Others were answered, so these were refused for what they hold.
             for text in self._refused & counts.keys():
-                self._kept().end(text, None)
+                self._cache.end(text, None)
             self._refused -= counts.keys()
         except TeacherError as error:
             raise TeacherError(f"{error}{self._kept_so_far()}", option=error.option) from None
@@ -122,25 +119,23 @@ class EndpointTeacher(Teacher):
 
     def report_cost(self, texts: Iterable[str]) -> None:
         """Reports what labelling some texts will cost, before it begins."""
-        missing = characters = 0
-        for text in set(texts):
-            if not self._is_done(text):
-                missing, characters = missing + 1, characters + len(text)
-        tokens = (missing * self._prompt.characters + characters) // _CHARACTERS_OF_TOKEN
+        missing = [len(text) for text in set(texts) if not self._is_done(text)]
+        question = len(self._prompt.messages("")[0]["content"])
+        tokens = (len(missing) * question + sum(missing)) // _CHARACTERS_OF_TOKEN
         several = (
             ""
             if self._gives_probabilities or self._votes == 1
             else f", up to {self._votes} times as many without log-probabilities (teacher.votes)"
         )
         self._report(
-            f"teacher {self.card.name}: {missing:,} texts to label that it has not answered before:"
-            f" about {tokens:,} tokens to read, at four characters each{several}"
+            f"{len(missing):,} texts to label that it has not answered before: about {tokens:,} "
+            f"tokens to read, at four characters each{several}"
         )
 
     def report_use(self) -> None:
         """Reports what the requests of this run have cost, and the texts without a label."""
         without = f"; {len(self._without):,} texts got no label" if self._without else ""
-        self._report(f"teacher {self.card.name}: {self._use()}{without}")
+        self._report(f"{self._use()}{without}")
 
     def _use(self) -> str:
         tokens = (
@@ -150,7 +145,7 @@ class EndpointTeacher(Teacher):
         )
         return f"{self._requests:,} requests, {tokens}"
 
-    def _ask_all(self, texts: Sequence[str], on_text: "Callable[[str], None]") -> None:
+    def _ask_all(self, texts: Sequence[str], on_text: Callable[[str], None]) -> None:
         with ThreadPoolExecutor(_CONCURRENT) as pool:
             asked = {pool.submit(self._ask, text): text for text in texts}
             try:
@@ -159,7 +154,7 @@ class EndpointTeacher(Teacher):
                     on_text(asked[done])
                     if self._requests >= self._next_report:
                         self._next_report = 10 * self._requests
-                        self._report(f"teacher {self.card.name}: so far {self._use()}")
+                        self._report(f"so far {self._use()}")
             except BaseException:
                 # The requests on their way are paid for: their answers are still kept.
                 self._endpoint.stop()
@@ -170,12 +165,12 @@ class EndpointTeacher(Teacher):
         """Asks for the label of a text until it is done."""
         rejected: str | None = None
         while not self._is_done(text):
-            kept = self._answers(text)
+            kept = self._cache.answers(text)
             try:
                 rejected = self._ask_once(text, kept, rejected)
             except RefusedTextError:
                 # The first text of all is refused for what is in every request.
-                if not self._requests and not self._kept().labelled:
+                if not self._requests and not self._cache.labelled:
                     raise
                 self._refused.add(text)
         self._check_labels(text, rejected)
@@ -184,38 +179,30 @@ class EndpointTeacher(Teacher):
         """Sends a request and keeps its answers; returns one that is no label."""
         several = self._gives_probabilities is False
         given = len(kept.votes)
-        wanted = self._votes - sum(vote is not None for vote in kept.votes)
-        count = min(wanted, 2 * self._votes - given) if several else 1
-        options: dict[str, object] = {
-            "max_tokens": self._prompt.max_tokens,
-            # A small model answers in prose whatever it is told, unless the endpoint enforces this.
-            "response_format": self._prompt.answer_format,
-        }
+        count = min(self._votes - len(kept.labels), 2 * self._votes - given) if several else 1
+        options = self._prompt.options
         if several:
             options |= {"temperature": 1, **({"n": count} if count > 1 else {})}
         else:
             options |= {"temperature": 0, "logprobs": True, "top_logprobs": _ALTERNATIVES}
         done = self._endpoint.complete(self._prompt.messages(text, rejected), options)
-        self._count(done.read, done.written)
+        with self._lock:
+            self._requests += 1
+            self._read += done.read
+            self._written += done.written
         labels = [self._prompt.label_of(answer.text) for answer in done.answers]
         first = done.answers[0]
         if self._gives_probabilities is None and first.text:
             self._gives_probabilities = first.tokens is not None
         if self._gives_probabilities and labels[0] is not None:
             found = self._prompt.probabilities(first.tokens or (), labels[0])
-            self._kept().end(text, found.tolist())
+            self._cache.end(text, found.tolist())
             return None
-        self._kept().add_votes(text, labels)
+        self._cache.add_votes(text, labels)
         if self._gives_probabilities and given:
-            self._kept().end(text, None)
-        bad = [of.text for of, label in zip(done.answers, labels, strict=True) if label is None]
-        return bad[0] if bad else None
-
-    def _count(self, read: int | None, written: int | None) -> None:
-        with self._lock:
-            self._requests += 1
-            self._read += read or 0
-            self._written += written or 0
+            self._cache.end(text, None)
+        answered = zip(done.answers, labels, strict=True)
+        return next((answer.text for answer, label in answered if label is None), None)
 
     def _check_labels(self, text: str, rejected: str | None) -> None:
         """Stops where one text after another gets no label."""
@@ -234,37 +221,36 @@ class EndpointTeacher(Teacher):
         )
 
     def _is_done(self, text: str) -> bool:
-        kept = self._answers(text)
-        good = sum(vote is not None for vote in kept.votes)
+        kept = self._cache.answers(text)
         return (
             kept.is_final
-            or good >= self._votes
+            or len(kept.labels) >= self._votes
             or len(kept.votes) >= 2 * self._votes
             or text in self._refused
         )
 
     def _result(self, text: str) -> Sequence[float]:
-        kept = self._answers(text)
+        kept = self._cache.answers(text)
         if kept.probabilities is not None:
             return kept.probabilities
-        good = [vote for vote in kept.votes if vote is not None]
-        if kept.is_final or not good:
+        if kept.is_final or not kept.labels:
             return [math.nan] * self.width
-        return [good.count(label) / len(good) for label in range(self.width)]
+        return [kept.labels.count(label) / len(kept.labels) for label in range(self.width)]
 
     def _kept_so_far(self) -> str:
-        labelled = self._kept().labelled
+        labelled = self._cache.labelled
         if not labelled:
             return ""
         return (
-            f". What it answered for {labelled:,} texts is kept in {self._kept().file}: "
+            f". What it answered for {labelled:,} texts is kept in {self._cache.file}: "
             "the same run goes on from there"
         )
 
-    def _answers(self, text: str) -> KeptAnswers:
-        return self._kept().answers(text)
+    @cached_property
+    def _cache(self) -> AnswerCache:
+        about = {"model": self._endpoint.model, "prompt": self._prompt.messages("…")[0]["content"]}
+        digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()[:32]
+        return AnswerCache(self.folder / f"answers-{digest}.jsonl", about)
 
-    def _kept(self) -> AnswerCache:
-        if self._cache is None:
-            raise RuntimeError("EndpointTeacher is used before keep_in")
-        return self._cache
+    def _report(self, message: str) -> None:
+        self._on_progress(Finding(f"teacher {self.card.name}: {message}"))

@@ -9,7 +9,6 @@ same weights.
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
+from gatewise.training.network.sentence_encoder import encode_texts
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.targets import probabilities_of, score
 from gatewise.training.teacher.teacher import Lesson, TeacherError, TooLongError, duration
-from gatewise.training.teacher.text_encoder import BATCH, encode, padded, similar_lengths
+from gatewise.training.teacher.text_encoder import BATCH, padded, similar_lengths
 from gatewise.training.teacher.torch_encoder import TorchEncoder
 from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 
@@ -49,6 +49,7 @@ class TunedWeights(TorchEncoder):
     """An encoder with a linear layer, which gives the logit of each label.
 
     Attributes:
+        head: The linear layer.
         modules: Both.
     """
 
@@ -57,9 +58,10 @@ class TunedWeights(TorchEncoder):
     def __init__(self, folder: EncoderFolder, labels: int) -> None:
         super().__init__(folder)
         self._folder = folder
-        width = super().outputs(padded(encode(folder, ["a"]), folder.pad_id)).shape[-1]
-        self._head = nn.Linear(width, labels).to(self.device)
-        self.modules = nn.ModuleDict({"encoder": self.model, "head": self._head})
+        inputs = padded(encode_texts(folder.path, folder.tokenizer, ["a"]), folder.pad_id)
+        width = super().outputs(inputs).shape[-1]
+        self.head = nn.Linear(width, labels).to(self.device)
+        self.modules = nn.ModuleDict({"encoder": self.model, "head": self.head})
 
     def outputs(self, inputs: dict[str, NDArray[np.int64]]) -> Tensor:
         """The logits of a batch, `(texts, labels)`, on the device."""
@@ -71,15 +73,8 @@ class TunedWeights(TorchEncoder):
             pooled = states.masked_fill(mask == 0, -torch.inf).amax(1).nan_to_num(neginf=0.0)
         else:
             pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-        logits: Tensor = self._head(pooled)
+        logits: Tensor = self.head(pooled)
         return logits
-
-    def groups(self) -> list[dict[str, Any]]:
-        """The weights by learning rate, for an optimizer."""
-        return [
-            {"params": list(self.model.parameters()), "lr": _RATE},
-            {"params": list(self._head.parameters()), "lr": _HEAD_RATE},
-        ]
 
 
 def fine_tune(
@@ -120,15 +115,22 @@ class _Tuning:
     ) -> None:
         self._weights, self._folder, self._kept = weights, folder, kept
         self._seed, self._multi_label = lesson.seed, lesson.multi_label
-        self._train = encode(folder, lesson.train.texts)
+        self._train, self._validation = (
+            encode_texts(folder.path, folder.tokenizer, part.texts)
+            for part in (lesson.train, lesson.validation)
+        )
         self._truth = torch.from_numpy(lesson.train.truth.astype(np.float32))
-        self._validation = encode(folder, lesson.validation.texts)
         self._validation_truth = lesson.validation.truth
         self._per_epoch = -(-len(self._train) // BATCH)
         self._epochs = max(_EPOCHS, -(-_MIN_UPDATES // self._per_epoch))
+        self._total = self._epochs * self._per_epoch
         self._patience = max(2, self._epochs // 4)
-        self._optimizer = torch.optim.AdamW(weights.groups(), weight_decay=_WEIGHT_DECAY)
-        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        groups = {weights.model: _RATE, weights.head: _HEAD_RATE}
+        self._optimizer = torch.optim.AdamW(
+            [{"params": list(each.parameters()), "lr": rate} for each, rate in groups.items()],
+            weight_decay=_WEIGHT_DECAY,
+        )
+        self._rates = tuple(groups.values())
         self._epoch = self._best_epoch = 0
         self._best: dict[str, Tensor] = {}
         self._best_score = (-math.inf, -math.inf)
@@ -159,10 +161,6 @@ class _Tuning:
         with translate_write_errors(self._kept), atomic_write(self._kept / _WEIGHTS_FILE) as file:
             save_file(self._best, file)
         (self._kept / _STATE_FILE).unlink(missing_ok=True)
-
-    @property
-    def _total(self) -> int:
-        return self._epochs * self._per_epoch
 
     def _batches(self) -> list[list[int]]:
         """The rows of each batch of the next epoch, of similar length."""

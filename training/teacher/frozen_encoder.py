@@ -30,9 +30,7 @@ _Model = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class FrozenEncoder(TextEncoder, Teacher):
-    """Its vectors are those of the encoder."""
-
-    has_space = True
+    """Its vectors are those of the encoder: near ones mean similar texts."""
 
     def __init__(self, folder: EncoderFolder, seed: int, *, multi_label: bool) -> None:
         """Loads the encoder.
@@ -48,7 +46,12 @@ class FrozenEncoder(TextEncoder, Teacher):
         self._model: _Model = np.zeros((0, self.width)), np.zeros(0)
 
     def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
-        """Fits the logistic regression, its regularization chosen by cross-validation."""
+        """Becomes a classifier; the regularization is chosen by cross-validation.
+
+        Args:
+            vectors: The vectors of the training texts, `(texts, width)`.
+            truth: Which labels each has, `(texts, labels)`.
+        """
         with threadpool_limits(1), warnings.catch_warnings():
             # The order of sums depends on the number of threads. A fit that was cut off will do. A
             # label may have too few rows for the folds.
@@ -99,12 +102,11 @@ class FrozenEncoder(TextEncoder, Teacher):
                 biases[classes] = 0.0
                 return weights, biases
             model = _regression(strength).fit(vectors, truth.argmax(axis=1))
-            if len(model.classes_) == 2:
+            found, constants = model.coef_, model.intercept_
+            if len(classes) == 2:
                 # scikit-learn keeps the weights of the second of two labels only.
-                weights[model.classes_] = np.concatenate([-model.coef_, model.coef_]) / 2
-                biases[model.classes_] = np.concatenate([-model.intercept_, model.intercept_]) / 2
-            else:
-                weights[model.classes_], biases[model.classes_] = model.coef_, model.intercept_
+                found, constants = (np.concatenate([-of, of]) / 2 for of in (found, constants))
+            weights[classes], biases[classes] = found, constants
             return weights, biases
         # The odds of a label that every row has, or none.
         shares = (truth.sum(axis=0) + 0.5) / (len(truth) + 1)

@@ -24,7 +24,11 @@ Message = dict[str, str]
 
 
 class LabelPrompt:
-    """The prompt of some labels."""
+    """The prompt of some labels.
+
+    Attributes:
+        labels: Their names.
+    """
 
     def __init__(
         self,
@@ -45,23 +49,20 @@ class LabelPrompt:
         """
         if unknown := sorted(set(descriptions) - set(labels)):
             raise TeacherError(
-                f"teacher.descriptions: expected descriptions of the labels {_listed(labels)}, "
+                f"teacher.descriptions: expected descriptions of the labels {', '.join(labels)}, "
                 f"received one of {unknown[0]!r}"
             )
         # Where labels are numbers themselves, others would be confused with them.
         numbered = not any(label.strip().isdecimal() for label in labels)
-        numbers = [f"{number}" for number in range(1, len(labels) + 1)] if numbered else []
-        self._labels = labels
+        self.labels = labels
         self._answers: dict[str, set[int]] = {}
-        for index, label in enumerate(labels):
-            spellings = [label]
-            if numbered:
-                spellings += [numbers[index], f"{numbers[index]}. {label}"]
-            for spelling in spellings:
-                self._answers.setdefault(spelling.casefold(), set()).add(index)
         lines = []
         for index, label in enumerate(labels):
-            mark = f"{numbers[index]}." if numbered else "-"
+            number = f"{index + 1}"
+            spellings = [label, number, f"{number}. {label}"] if numbered else [label]
+            for spelling in spellings:
+                self._answers.setdefault(spelling.casefold(), set()).add(index)
+            mark = f"{number}." if numbered else "-"
             meaning = f": {descriptions[label]}" if label in descriptions else ""
             lines.append(f"{mark} {label}{meaning}")
         before, _, after = template.partition("{text}")
@@ -72,31 +73,22 @@ class LabelPrompt:
     @property
     def digest(self) -> str:
         """Digest of what the question depends on but for the text."""
-        document = json.dumps([self._before, self._after, list(self._labels)])
+        document = json.dumps([self._before, self._after, list(self.labels)])
         return hashlib.sha256(document.encode()).hexdigest()
 
     @property
-    def characters(self) -> int:
-        """Characters of the question without a text."""
-        return len(self._before) + len(self._after)
-
-    @property
-    def width(self) -> int:
-        """How many labels there are."""
-        return len(self._labels)
-
-    @property
-    def max_tokens(self) -> int:
-        """Tokens that an answer may have: no name has more tokens than bytes."""
-        return 8 + max(len(label.encode("utf-8", "surrogatepass")) for label in self._labels)
-
-    @property
-    def answer_format(self) -> dict[str, object]:
-        """The parameter `response_format` of a request: the name of a label as a JSON string."""
-        schema = {"type": "string", "enum": list(self._labels)}
+    def options(self) -> dict[str, object]:
+        """Parameters of a request: an answer is the name of a label, as a JSON string."""
+        longest = max(len(label.encode("utf-8", "surrogatepass")) for label in self.labels)
+        schema = {"type": "string", "enum": list(self.labels)}
         return {
-            "type": "json_schema",
-            "json_schema": {"name": "label", "strict": True, "schema": schema},
+            # No name has more tokens than bytes.
+            "max_tokens": 8 + longest,
+            # A small model answers in prose whatever it is told, unless the endpoint enforces this.
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "label", "strict": True, "schema": schema},
+            },
         }
 
     def messages(self, text: str, rejected: str | None = None) -> list[Message]:
@@ -109,7 +101,7 @@ class LabelPrompt:
         question = {"role": "user", "content": f"{self._before}{text}{self._after}"}
         if rejected is None:
             return [question]
-        again = f"That is none of the labels. Answer with one of: {_listed(self._labels)}"
+        again = f"That is none of the labels. Answer with one of: {', '.join(self.labels)}"
         return [
             question,
             {"role": "assistant", "content": rejected[:_MAX_QUOTED] or "-"},
@@ -126,8 +118,8 @@ class LabelPrompt:
         """
         answer = _unquoted(answer)
         for form in (answer, answer.strip(), answer.strip(_AROUND)):
-            if form in self._labels:
-                return self._labels.index(form)
+            if form in self.labels:
+                return self.labels.index(form)
         found = self._answers.get(answer.strip(_AROUND).casefold(), set())
         return next(iter(found)) if len(found) == 1 else None
 
@@ -148,7 +140,7 @@ class LabelPrompt:
         if _unquoted(answer) != answer:
             # The endpoint enforces this form: how it would rather begin says nothing of labels.
             tokens = list(dropwhile(lambda token: not token.text.strip(_AROUND), tokens))
-        found = np.zeros(len(self._labels))
+        found = np.zeros(len(self.labels))
         begun, share = "", 1.0
         for token in tokens:
             for other, probability in token.probabilities.items():
@@ -160,7 +152,7 @@ class LabelPrompt:
                 break
         found[label] += share
         total = found.sum()
-        return found / total if total > 0 else np.eye(len(self._labels))[label]
+        return found / total if total > 0 else np.eye(len(self.labels))[label]
 
     def _begun_by(self, text: str) -> list[int]:
         """The labels whose answer is some text, or begins with it if none is."""
@@ -182,7 +174,3 @@ def _unquoted(answer: str) -> str:
         return str(json.loads(answer))
     except ValueError:
         return answer
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return ", ".join(labels)

@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config
-from gatewise.training.fit.progress import Finding, OnProgress
+from gatewise.training.fit.progress import OnProgress
 from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
 from gatewise.training.teacher.endpoint_teacher import EndpointTeacher
+from gatewise.training.teacher.frozen_encoder import FrozenEncoder
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
 from gatewise.training.teacher.label_prompt import LabelPrompt
 from gatewise.training.teacher.teacher import (
     LabelledTexts,
     Lesson,
     Teacher,
-    TeacherCard,
     TeacherError,
 )
+from gatewise.training.teacher.text_encoder import TextEncoder
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.record_stream import open_records
@@ -83,17 +84,17 @@ def open_teachers(
         for path in config.teacher.folders
     ]
     if config.teacher.url is not None:
-        teachers.append(
-            open_endpoint(config, labels, lambda message: on_progress(Finding(message)))
-        )
+        teachers.append(open_endpoint(config, labels, cache, on_progress))
     return teachers
 
 
-def open_endpoint(config: Config, labels: Labels, report: Callable[[str], None]) -> EndpointTeacher:
+def open_endpoint(
+    config: Config, labels: Labels, cache: Path, on_progress: OnProgress
+) -> EndpointTeacher:
     """Opens the endpoint of `teacher.url`; see `EndpointTeacher`."""
     settings = config.teacher
     prompt = LabelPrompt(labels.names, settings.descriptions or {}, settings.prompt)
-    return EndpointTeacher(_endpoint(config), prompt, settings.votes, report)
+    return EndpointTeacher(_endpoint(config), prompt, settings.votes, cache, on_progress)
 
 
 def _endpoint(config: Config) -> "ChatEndpoint":
@@ -107,6 +108,8 @@ class Labeller:
     """Gives texts the mean probabilities of some teachers.
 
     Attributes:
+        cards: What the teachers are.
+        fingerprints: Digests of the teachers.
         endpoints: Those of the teachers that are asked over the network.
         seconds: Seconds in which texts were read by the teachers, those kept from before left out.
         texts: Those texts.
@@ -123,24 +126,14 @@ class Labeller:
             clock: Measures how long they take.
         """
         self._teachers, self._clock = teachers, clock
+        self.cards = tuple(teacher.card for teacher in teachers)
+        self.fingerprints = tuple(teacher.fingerprint for teacher in teachers)
         self.endpoints = [each for each in teachers if isinstance(each, EndpointTeacher)]
-        for endpoint in self.endpoints:
-            endpoint.keep_in(cache)
         self._caches = [
             teacher if isinstance(teacher, EndpointTeacher) else VectorCache(teacher, cache)
             for teacher in teachers
         ]
         self.seconds, self.texts = 0.0, 0
-
-    @property
-    def cards(self) -> tuple[TeacherCard, ...]:
-        """What the teachers are."""
-        return tuple(teacher.card for teacher in self._teachers)
-
-    @property
-    def fingerprints(self) -> tuple[str, ...]:
-        """Digests of the teachers."""
-        return tuple(teacher.fingerprint for teacher in self._teachers)
 
     @property
     def seconds_per_text(self) -> float | None:
@@ -162,9 +155,10 @@ class Labeller:
             self.texts += missing
 
     def learn(self, train: LabelledTexts) -> None:
-        """Has every teacher become a classifier."""
+        """Has every teacher become a classifier that is none yet."""
         for teacher, cache in zip(self._teachers, self._caches, strict=True):
-            teacher.learn(cache.vectors(train.texts), train.truth)
+            if isinstance(teacher, FrozenEncoder):
+                teacher.learn(cache.vectors(train.texts), train.truth)
 
     def probabilities(
         self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
@@ -186,14 +180,14 @@ class Labeller:
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
         """Vectors of some texts that are near if the texts are similar; None without such."""
         for teacher, cache in zip(self._teachers, self._caches, strict=True):
-            if teacher.has_space:
+            if isinstance(teacher, FrozenEncoder):
                 return cache.vectors(texts)
         return None
 
     def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Words of similar meaning, by the first teacher that knows any."""
         for teacher in self._teachers:
-            if found := teacher.similar_words(words):
+            if isinstance(teacher, TextEncoder) and (found := teacher.similar_words(words)):
                 return found
         return {}
 

@@ -4,6 +4,7 @@ Targets have a temperature and a share of the true labels: knowledge distillatio
 2015, https://arxiv.org/abs/1503.02531).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,19 @@ def probabilities_of(logits: NDArray[Any], *, multi_label: bool) -> NDArray[np.f
     """The probabilities of some logits, `(texts, labels)`."""
     wide = logits.astype(np.float64)
     return np.asarray(expit(wide) if multi_label else softmax(wide, axis=1))
+
+
+def chosen(
+    probabilities: NDArray[np.float64], limits: Sequence[float] | float | None
+) -> NDArray[np.bool_]:
+    """The labels that probabilities tell, `(texts, labels)`; none of a text whose are NaN.
+
+    The most probable one of each text, or all whose probability reaches their limit.
+    """
+    if limits is not None:
+        return probabilities >= np.array(limits)
+    best = probabilities.argmax(axis=1)[:, None] == np.arange(probabilities.shape[1])
+    return np.asarray(best & ~np.isnan(probabilities))
 
 
 def score(

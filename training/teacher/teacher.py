@@ -1,8 +1,8 @@
 """What a teacher is: a model that gives each label a probability for any text."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -68,36 +68,19 @@ class TeacherCard:
     bytes: int | None
     license: str | None
 
-    def as_dict(self) -> dict[str, object]:
-        """The card as a JSON object."""
-        return asdict(self)
-
 
 class Teacher(Protocol):
     """A model whose costly result for a text is a vector, which is kept and read again.
-
-    By default it is a classifier of the labels as it is, and has no similar words.
 
     Attributes:
         card: What it is.
         fingerprint: Digest of everything that its vectors depend on.
         width: Numbers of a vector.
-        has_space: Whether near vectors mean similar texts.
     """
 
     card: TeacherCard
     fingerprint: str
     width: int
-    has_space: bool = False
-
-    def learn(self, _: NDArray[np.float32], __: NDArray[np.bool_], /) -> None:
-        """Becomes a classifier of the labels, if it is none yet.
-
-        Args:
-            _: The vectors of the training texts, `(texts, width)`.
-            __: Which labels each has, `(texts, labels)`.
-        """
-        return
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of some texts, `(texts, width)`; this is what takes time."""
@@ -107,10 +90,6 @@ class Teacher(Protocol):
 
         NaN for a text to which the teacher gives no label.
         """
-
-    def similar_words(self, _: Collection[str], /) -> Mapping[str, tuple[str, ...]]:
-        """Words of similar meaning, for those of some words for which there are any."""
-        return {}
 
 
 def duration(seconds: float) -> str:

@@ -9,11 +9,12 @@ and no copy or unlabelled text is one of them.
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, compress, islice
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,32 +27,30 @@ from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
 from gatewise.training.teacher.changed_rows import KnownTexts, RowChanger, sample
 from gatewise.training.teacher.labeller import Labeller, open_teachers
-from gatewise.training.teacher.targets import mix, soften
+from gatewise.training.teacher.targets import chosen, mix, soften
 from gatewise.training.teacher.teacher import (
     LabelledTexts,
     Lesson,
     TeacherCard,
-    TeacherError,
     duration,
     file_digest,
 )
+from gatewise.training.teacher.time_budget import TimeBudget
 from gatewise.training.teacher.unlabelled_texts import (
     Likeness,
     UnlabelledCounts,
     read_texts,
-    spelling_vectors,
 )
-from gatewise.training.teacher.vector_cache import locked
-from gatewise.vocab.atomic_files import atomic_write
+from gatewise.training.teacher.vector_cache import OnTexts, locked
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
 
-_LIMITS_FILE = "limits.json"
-"""What earlier runs had time for, in the folder of the caches."""
-
 _MAX_LEARNT = 50_000
 """Rows of a part that a teacher becomes a classifier by."""
+
+_WINDOW = 512
+"""Texts that the teachers read at a time."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,10 @@ class TeachingCounts:
     def as_dict(self) -> dict[str, object]:
         """The counts as a JSON object."""
         return {
-            "teachers": [card.as_dict() for card in self.teachers],
+            "teachers": [asdict(card) for card in self.teachers],
             "copies": self.copies,
             "copied_texts": self.copied,
-            "unlabelled": self.unlabelled.as_dict() if self.unlabelled else None,
+            "unlabelled": asdict(self.unlabelled) if self.unlabelled else None,
             "texts": self.texts,
         }
 
@@ -119,31 +118,23 @@ def check_settings(config: Config) -> None:
                 "else labels these texts"
             )
         return
-    excluded = {
-        "corpus.probability_prefix": (
-            config.corpus.probability_prefix is not None,
-            "the corpus is labelled by another teacher already",
-        ),
-        "corpus.weight_column": (
-            config.corpus.weight_column is not None,
-            "copies and other texts that it labels have no weights",
-        ),
-        "training.linear_path=solved": (
-            config.training.linear_path == "solved",
-            "a path is solved for labels, and a teacher gives probabilities",
-        ),
-        "training.refit=true": (
-            config.training.refit is True,
-            "the teacher's network is not trained on the rows held out",
-        ),
-        "reject.out_of_scope with teacher.unlabelled": (
-            config.reject.out_of_scope is not None and bool(config.teacher.unlabelled),
-            "a teacher gives every text a label",
-        ),
-    }
-    for setting, (is_set, reason) in excluded.items():
-        if is_set:
-            raise ConfigError(f"teacher: not with {setting}: {reason}: leave one out")
+    if config.corpus.probability_prefix is not None:
+        _exclude("corpus.probability_prefix", "the corpus is labelled by another teacher already")
+    if config.corpus.weight_column is not None:
+        _exclude("corpus.weight_column", "copies and other texts that it labels have no weights")
+    if config.training.linear_path == "solved":
+        reason = "a path is solved for labels, and a teacher gives probabilities"
+        _exclude("training.linear_path=solved", reason)
+    if config.training.refit is True:
+        reason = "the teacher's network is not trained on the rows held out"
+        _exclude("training.refit=true", reason)
+    if config.reject.out_of_scope is not None and config.teacher.unlabelled:
+        reason = "a teacher gives every text a label"
+        _exclude("reject.out_of_scope with teacher.unlabelled", reason)
+
+
+def _exclude(setting: str, reason: str) -> NoReturn:
+    raise ConfigError(f"teacher: not with {setting}: {reason}: leave one out")
 
 
 def teach(
@@ -167,276 +158,206 @@ def teach(
     Raises:
         GatewiseError: If a teacher cannot be used, or has no time for the rows themselves.
     """
-    train, validation = (_labelled(part, rows) for part in (rows.train, rows.validation))
+    train, validation = (_labelled_texts(part, rows) for part in (rows.train, rows.validation))
     lesson = Lesson(train, validation, rows.multi_label, config.training.seed)
     with locked(cache_folder):
         begun = time.monotonic()
         teachers = open_teachers(config, rows.labels, lesson, cache_folder, on_progress)
         spent = time.monotonic() - begun
         labeller = Labeller(teachers, cache_folder)
-        teaching = _Teaching(rows, config, labeller, cache_folder, on_progress, spent)
-        teaching.read_corpus(train)
-        stored = store(
-            teaching.rows(read_texts(config, bad_rows)),
-            file,
-            config.tokens.text_limit(),
-        )
+        identity = _identity(rows, config, labeller)
+        budget = TimeBudget(config.teacher.minutes, spent, labeller, cache_folder, identity)
+        teaching = _Teaching(rows, config, labeller, budget, on_progress)
+        try:
+            teaching.read_corpus(train)
+            stored = store(teaching.learnt_rows(bad_rows), file, config.tokens.text_limit())
+        finally:
+            for endpoint in labeller.endpoints:
+                endpoint.report_use()
         # Those of the rows were cut already: their lengths are those from before that.
         lengths = np.concatenate([rows.train.characters, stored.lengths[len(rows.train) :]])
         stored = replace(stored, lengths=lengths)
-        teaching.keep_limits()
-        for endpoint in labeller.endpoints:
-            endpoint.report_use()
-    counts = teaching.counts()
+        counts = teaching.counts()
+        budget.keep(counts.copies, counts.unlabelled.read if counts.unlabelled else 0)
     on_progress(Finding(_summary(counts)))
     taught = replace(rows, train=stored)
     config = with_unit(config, taught, has_neighbours=teaching.has_neighbours)
     return Taught(taught, config, labeller, counts)
 
 
+@dataclass(eq=False)
 class _Teaching:
-    """The labelling of one run; see `teach`."""
+    """The labelling of one run; see `teach`.
 
-    def __init__(
-        self,
-        rows: Rows,
-        config: Config,
-        labeller: Labeller,
-        cache_folder: Path,
-        on_progress: OnProgress,
-        spent: float,
-    ) -> None:
-        self._rows, self._config, self._labeller = rows, config, labeller
-        self._on_progress = on_progress
-        minutes = config.teacher.minutes
-        self._seconds = None if minutes is None else 60 * minutes - spent
-        self._limits = _Limits(cache_folder, _identity(rows, config, labeller))
-        self._copies = self._copied = 0
-        self.has_neighbours = False
-        self._unlabelled: UnlabelledCounts | None = None
-        # Every text that the network learns from or is measured on.
-        self._known = KnownTexts()
+    Attributes:
+        copies: Copies of each row so far.
+        copied: Copies in all so far.
+        unlabelled: What became of the unlabelled texts, once they are read.
+        has_neighbours: Whether words of similar meaning are in the copies, once these are made.
+    """
+
+    rows: Rows
+    config: Config
+    labeller: Labeller
+    budget: TimeBudget
+    on_progress: OnProgress
+    # Every text that the network learns from or is measured on.
+    known: KnownTexts = field(default_factory=KnownTexts)
+    copies: int = 0
+    copied: int = 0
+    unlabelled: UnlabelledCounts | None = None
+    has_neighbours: bool = False
 
     def read_corpus(self, train: LabelledTexts) -> None:
         """Has the teachers read all rows, and become classifiers by the training rows."""
         names = ", ".join(
             card.name if card.bytes is None else f"{card.name} ({card.bytes / 1e6:,.0f} MB)"
-            for card in self._labeller.cards
+            for card in self.labeller.cards
         )
-        parts = list(self._rows.parts().values())
+        parts = list(self.rows.parts().values())
         total = sum(map(len, parts))
         self._report(f"teacher {names}: reads the {total:,} texts of the corpus")
-        for endpoint in self._labeller.endpoints:
+        for endpoint in self.labeller.endpoints:
             endpoint.report_cost(chain.from_iterable(_chunks(parts)))
-        stage = _Stage("reading the corpus", total, self._on_progress)
+        on_texts = self._counting("reading the corpus", total)
         # Those that the teachers read for an earlier run take no time.
-        missing = [self._labeller.count_missing(texts) for texts in _chunks(parts)]
+        missing = [self.labeller.count_missing(texts) for texts in _chunks(parts)]
         unread = sum(missing)
         for texts, new in zip(_chunks(parts), missing, strict=True):
-            self._known.add(texts)
-            self._labeller.read(texts, stage.add)
+            self.known.add(texts)
+            self.labeller.read(texts, on_texts)
             unread -= new
-            self._check_time(unread)
-        self._labeller.learn(train)
+            self.budget.check(unread)
+        self.labeller.learn(train)
 
-    def rows(self, unlabelled: Iterator[str]) -> Iterator[Row]:
+    def learnt_rows(self, bad_rows: BadRows) -> Iterator[Row]:
         """The rows that the network learns from."""
-        rows = self._rows.train
         yield from self._own_rows()
-        if self._config.teacher.unlabelled:
-            yield from self._unlabelled_rows(unlabelled)
-        copies = self._limits.copies
+        if self.config.teacher.unlabelled:
+            yield from self._unlabelled_rows(read_texts(self.config, bad_rows))
+        copies = self.budget.copies
         if copies is None:
-            copies = self._config.teacher.copies_of(len(rows))
-        if not copies:
-            return
-        self._tell_time(f"{copies} changed copies of each text", copies * len(rows))
-        stage = _Stage("labelling copies", copies * len(rows), self._on_progress)
-        changer = RowChanger(
-            self._rows, self._config.training.seed, self._known, self._labeller.similar_words
+            copies = self.config.teacher.copies_of(len(self.rows.train))
+        if copies:
+            yield from self._copied_rows(copies)
+
+    def counts(self) -> TeachingCounts:
+        """What `learnt_rows` gave."""
+        return TeachingCounts(
+            teachers=self.labeller.cards,
+            rows=len(self.rows.train),
+            copies=self.copies,
+            copied=self.copied,
+            unlabelled=self.unlabelled,
         )
+
+    def _own_rows(self) -> Iterator[Row]:
+        for window in self.rows.train.windows():
+            targets = self._targets(window)
+            truth = self.rows.labels.matrix([row.labels for row in window])
+            mixed = mix(targets, truth, self.config.teacher.hard_share)
+            mixed = np.where(np.isnan(mixed), truth, mixed)
+            for row, target in zip(window, mixed, strict=True):
+                in_scope = self.rows.in_scope(row)
+                yield replace(row, probabilities=tuple(target.tolist())) if in_scope else row
+
+    def _unlabelled_rows(self, texts: Iterator[str]) -> Iterator[Row]:
+        """The texts that are new and like the corpus, as far as there is time."""
+        on_texts = self._counting("labelling unlabelled texts", 0)
+        own, validation = sample(self.rows.train), sample(self.rows.validation)
+        likeness = Likeness(self.labeller.vectors, own, validation)
+        file = str(self.config.teacher.unlabelled[0])
+        counts = Counter[str]()
+        texts = islice(texts, self.budget.unlabelled)
+        while (window := list(islice(texts, _WINDOW))) and self.budget.has_for(len(window)):
+            new = [text for text in window if self.known.is_new(text)]
+            self.labeller.read(new)
+            kept = list(compress(new, likeness.is_like(new))) if new else []
+            labelled = self._labelled(
+                [Row(text, (), Location(file, counts["read"] + n)) for n, text in enumerate(kept)]
+            )
+            yield from labelled
+            counts.update(
+                read=len(window),
+                known=len(window) - len(new),
+                unlike=len(new) - len(kept),
+                without_label=len(kept) - len(labelled),
+                used=len(labelled),
+            )
+            on_texts(len(window))
+        self.unlabelled = UnlabelledCounts(**counts)
+        self._report(str(self.unlabelled))
+
+    def _copied_rows(self, copies: int) -> Iterator[Row]:
+        """Changed copies of every row, one after another as far as there is time."""
+        count = len(self.rows.train)
+        speed = self.labeller.seconds_per_text
+        about = f", about {duration(copies * count * speed)} at most" if speed else ""
+        self._report(
+            f"teacher labels {copies} changed copies of each text: {copies * count:,} texts{about}"
+        )
+        on_texts = self._counting("labelling copies", copies * count)
+        seed, similar_words = self.config.training.seed, self.labeller.similar_words
+        changer = RowChanger(self.rows, seed, self.known, similar_words)
         self.has_neighbours = changer.has_neighbours
-        while self._copies < copies and self._has_time_for(len(rows)):
-            yield from self._copy_rows(changer, self._copies, stage)
-            self._copies += 1
-        if self._copies < copies:
+        while self.copies < copies and self.budget.has_for(count):
+            for made, left_out in changer.copies(self.copies):
+                outside = [row for row in made if not self.rows.in_scope(row)]
+                yield from outside
+                on_texts(left_out + len(outside))
+                inside = [row for row in made if self.rows.in_scope(row)]
+                labelled = self._labelled(inside, on_texts)
+                yield from labelled
+                self.copied += len(outside) + len(labelled)
+            self.copies += 1
+        if self.copies < copies:
             self._report(
-                f"teacher.minutes={self._config.teacher.minutes:g}: time for {self._copies} of "
+                f"teacher.minutes={self.config.teacher.minutes:g}: time for {self.copies} of "
                 f"{copies} copies of each text"
             )
 
-    def counts(self) -> TeachingCounts:
-        return TeachingCounts(
-            teachers=self._labeller.cards,
-            rows=len(self._rows.train),
-            copies=self._copies,
-            copied=self._copied,
-            unlabelled=self._unlabelled,
-        )
-
-    def keep_limits(self) -> None:
-        if self._seconds is not None:
-            read = self._unlabelled.read if self._unlabelled else 0
-            self._limits.keep(self._copies, read)
-
-    def _own_rows(self) -> Iterator[Row]:
-        for window in self._rows.train.windows():
-            targets = self._targets(window)
-            truth = self._rows.labels.matrix([row.labels for row in window])
-            mixed = mix(targets, truth, self._config.teacher.hard_share)
-            mixed = np.where(np.isnan(mixed), truth, mixed)
-            for row, target in zip(window, mixed, strict=True):
-                yield (
-                    replace(row, probabilities=tuple(target.tolist()))
-                    if self._rows.in_scope(row)
-                    else row
-                )
-
-    def _unlabelled_rows(self, unlabelled: Iterator[str]) -> Iterator[Row]:
-        limit, used, known, unlike, without, read = self._limits.unlabelled, 0, 0, 0, 0, 0
-        stage = _Stage("labelling unlabelled texts", 0, self._on_progress)
-        is_like = self._likeness()
-        file = str(self._config.teacher.unlabelled[0])
-        stream = unlabelled if limit is None else islice(unlabelled, limit)
-        while (window := list(islice(stream, 512))) and (
-            limit is not None or self._has_time_for(len(window))
-        ):
-            new = [text for text in window if self._known.is_new(text)]
-            self._labeller.read(new)
-            like = is_like(new) if new else np.zeros(0, dtype=np.bool_)
-            kept = [text for text, is_kept in zip(new, like, strict=True) if is_kept]
-            labelled = self._labelled(
-                [Row(text, (), Location(file, read + n)) for n, text in enumerate(kept)]
-            )
-            yield from labelled
-            read, known = read + len(window), known + len(window) - len(new)
-            used, unlike = used + len(labelled), unlike + len(new) - len(kept)
-            without += len(kept) - len(labelled)
-            stage.add(len(window))
-        self._unlabelled = UnlabelledCounts(read, known, unlike, without, used)
-        self._report(str(self._unlabelled))
-
-    def _copy_rows(self, changer: RowChanger, number: int, stage: "_Stage") -> Iterator[Row]:
-        """A changed copy of each row."""
-        for copies, left_out in changer.copies(number):
-            outside = [row for row in copies if not self._rows.in_scope(row)]
-            yield from outside
-            inside = [row for row in copies if self._rows.in_scope(row)]
-            stage.add(left_out + len(outside))
-            labelled = self._labelled(inside, stage)
-            yield from labelled
-            self._copied += len(outside) + len(labelled)
-
-    def _labelled(self, rows: Sequence[Row], stage: "_Stage | None" = None) -> list[Row]:
+    def _labelled(self, rows: Sequence[Row], on_texts: OnTexts = lambda _: None) -> list[Row]:
         """Rows with the teachers' probabilities, and the labels that these tell.
 
         A text that no teacher gives a label is left out.
         """
         if not rows:
             return []
-        names = self._rows.labels.names
-        targets = self._targets(rows, stage)
-        best = targets >= 0.5
-        if not self._rows.multi_label:
-            best = targets.argmax(axis=1)[:, None] == np.arange(len(names))
+        names = self.rows.labels.names
+        targets = self._targets(rows, on_texts)
+        best = chosen(targets, 0.5 if self.rows.multi_label else None)
         return [
-            replace(
-                row,
-                labels=tuple(names[label] for label in np.flatnonzero(has)),
-                probabilities=tuple(target.tolist()),
-            )
+            replace(row, labels=tuple(compress(names, has)), probabilities=tuple(target.tolist()))
             for row, target, has in zip(rows, targets, best, strict=True)
             if not np.isnan(target[0])
         ]
 
-    def _targets(self, rows: Sequence[Row], stage: "_Stage | None" = None) -> NDArray[np.float64]:
-        texts = [row.text for row in rows]
-        found = self._labeller.probabilities(texts, stage.add if stage else lambda _: None)
-        return soften(found, self._config.teacher.temperature, multi_label=self._rows.multi_label)
+    def _targets(
+        self, rows: Sequence[Row], on_texts: OnTexts = lambda _: None
+    ) -> NDArray[np.float64]:
+        found = self.labeller.probabilities([row.text for row in rows], on_texts)
+        return soften(found, self.config.teacher.temperature, multi_label=self.rows.multi_label)
 
-    def _likeness(self) -> Callable[[Sequence[str]], NDArray[np.bool_]]:
-        """A function of texts, which tells which of them are like those of the corpus."""
-        train, validation = sample(self._rows.train), sample(self._rows.validation)
-        vectors: Callable[[Sequence[str]], Any] = self._labeller.vectors
-        if vectors(train) is None:
-            vectors = spelling_vectors(train)
-        likeness = Likeness(vectors(train), vectors(validation))
-        return lambda texts: likeness.is_like(vectors(texts))
+    def _counting(self, stage: str, texts: int) -> OnTexts:
+        """A function that reports how far a stage has come, called with texts that are done."""
+        done = 0
 
-    def _has_time_for(self, texts: int) -> bool:
-        if self._seconds is None or self._limits.copies is not None:
-            return True
-        needed = texts * (self._labeller.seconds_per_text or 0.0)
-        return self._labeller.seconds + needed <= self._seconds
+        def add(count: int) -> None:
+            nonlocal done
+            done += count
+            self.on_progress(Progress(done, max(texts, done), stage=LABELLING + stage))
 
-    def _check_time(self, texts: int) -> None:
-        """Refuses to begin with what cannot be ended in time."""
-        if texts and not self._has_time_for(texts):
-            needed = texts * (self._labeller.seconds_per_text or 0.0) + self._labeller.seconds
-            raise TeacherError(
-                f"teacher.minutes={self._config.teacher.minutes:g}: expected time for the texts of "
-                f"the corpus, which take about {duration(needed)}: allow more"
-            )
-
-    def _tell_time(self, what: str, texts: int) -> None:
-        speed = self._labeller.seconds_per_text
-        about = f", about {duration(texts * speed)} at most" if speed else ""
-        self._report(f"teacher labels {what}: {texts:,} texts{about}")
+        return add
 
     def _report(self, message: str) -> None:
-        self._on_progress(Finding(message))
+        self.on_progress(Finding(message))
 
 
-class _Stage:
-    """Reports how far a stage has come."""
-
-    def __init__(self, name: str, texts: int, on_progress: OnProgress) -> None:
-        self._name, self._texts, self._on_progress = name, texts, on_progress
-        self.done = 0
-
-    def add(self, texts: int) -> None:
-        """Counts texts as done."""
-        self.done += texts
-        steps = max(self._texts, self.done)
-        self._on_progress(Progress(self.done, steps, stage=LABELLING + self._name))
-
-
-class _Limits:
-    """What an earlier run of the same rows and settings had time for: a later one does the same.
-
-    Attributes:
-        copies: Copies of each text; None without an earlier run.
-        unlabelled: Unlabelled texts read; None likewise.
-    """
-
-    def __init__(self, folder: Path, identity: str) -> None:
-        self._file, self._identity = folder / _LIMITS_FILE, identity
-        self._kept = self._read()
-        found = self._kept.get(identity, {})
-        self.copies: int | None = found.get("copies")
-        self.unlabelled: int | None = found.get("unlabelled")
-
-    def keep(self, copies: int, unlabelled: int) -> None:
-        """Keeps what this run had time for."""
-        found = {"copies": copies, "unlabelled": unlabelled}
-        document = {**self._kept, self._identity: found}
-        with atomic_write(self._file) as temporary:
-            temporary.write_text(json.dumps(document), encoding="utf-8")
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            document = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return document if isinstance(document, dict) else {}
-
-
-def _labelled(part: StoredRows, rows: Rows) -> LabelledTexts:
+def _labelled_texts(part: StoredRows, rows: Rows) -> LabelledTexts:
     """The rows of a part that are in scope, evenly spaced if there are very many."""
-    step = -(-len(part) // _MAX_LEARNT)
-    chosen = [row for row in part.only(np.arange(len(part)) % step == 0) if rows.in_scope(row)]
-    truth = rows.labels.matrix([row.labels for row in chosen])
-    return LabelledTexts([row.text for row in chosen], truth)
+    read = [row for row in part.sample(_MAX_LEARNT) if rows.in_scope(row)]
+    truth = rows.labels.matrix([row.labels for row in read])
+    return LabelledTexts([row.text for row in read], truth)
 
 
 def _identity(rows: Rows, config: Config, labeller: Labeller) -> str:
@@ -466,5 +387,5 @@ def _chunks(parts: Sequence[StoredRows]) -> Iterator[list[str]]:
     """The texts of some rows, hundreds at a time."""
     for stored in parts:
         for texts in stored.texts():
-            for start in range(0, len(texts), 512):
-                yield texts[start : start + 512]
+            for start in range(0, len(texts), _WINDOW):
+                yield texts[start : start + _WINDOW]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
+from gatewise.training.network.sentence_encoder import OnnxEncoder, encode_texts
 from gatewise.training.network.vector_files import VectorsError
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.teacher import TeacherError
@@ -52,8 +53,7 @@ class TextEncoder:
         """The vectors of some texts, of unit length, `(texts, width)`."""
         outputs = self.outputs(texts)
         norms = np.linalg.norm(outputs, axis=1, keepdims=True)
-        found: NDArray[np.float32] = outputs / np.maximum(norms, 1e-12)
-        return found
+        return np.asarray(outputs / np.maximum(norms, 1e-12))
 
     def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Words whose vectors are near, before the encoder's first layer; none if it has none."""
@@ -62,7 +62,7 @@ class TextEncoder:
 
     def outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """What the weights give for some texts, pooled over their tokens, `(texts, width)`."""
-        encodings = encode(self._folder, texts)
+        encodings = encode_texts(self._folder.path, self._folder.tokenizer, texts)
         found = np.empty((len(texts), self.width), dtype=np.float32)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             batches = similar_lengths(encodings)
@@ -75,14 +75,12 @@ class TextEncoder:
 
     def _pooled(self, encodings: list[Encoding]) -> NDArray[np.float32]:
         inputs = padded(encodings, self._folder.pad_id)
-        output = self.weights.run(inputs)
-        if self.weights.per_token:
-            output = self._pool(output, inputs["attention_mask"][:, :, None].astype(np.float32))
-        return output
-
-    def _pool(self, states: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+        states = self.weights.run(inputs)
+        if not self.weights.per_token:
+            return states
         if self._folder.pooling == "cls":
             return states[:, 0]
+        mask = inputs["attention_mask"][:, :, None].astype(np.float32)
         if self._folder.pooling == "max":
             highest: NDArray[np.float32] = np.where(mask > 0, states, -np.inf).max(axis=1)
             return np.where(np.isfinite(highest), highest, 0)
@@ -110,26 +108,10 @@ class TextEncoder:
 
 def _weights(folder: EncoderFolder) -> Weights:
     if folder.onnx:
-        from gatewise.training.teacher.onnx_encoder import OnnxEncoder
-
-        return OnnxEncoder(folder)
+        return OnnxEncoder(folder.path)
     from gatewise.training.teacher.torch_encoder import TorchEncoder
 
     return TorchEncoder(folder)
-
-
-def encode(folder: EncoderFolder, texts: Sequence[str]) -> list[Encoding]:
-    """The tokens of some texts.
-
-    Raises:
-        TeacherError: If the tokenizer fails.
-    """
-    try:
-        return folder.tokenizer.encode_batch(list(texts))
-    except Exception as error:  # the Rust side raises Exception itself
-        raise TeacherError(
-            f"{folder.path}: the tokenizer cannot encode a text: {first_line(error)}"
-        ) from None
 
 
 def padded(encodings: Sequence[Encoding], pad_id: int) -> dict[str, NDArray[np.int64]]:

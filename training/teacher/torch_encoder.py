@@ -58,8 +58,7 @@ class TorchEncoder:
     def run(self, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """What `outputs` gives, as an array."""
         with torch.inference_mode():
-            found: NDArray[np.float32] = self.outputs(inputs).float().cpu().numpy()
-        return found
+            return np.asarray(self.outputs(inputs).float().cpu().numpy())
 
     def outputs(self, inputs: dict[str, NDArray[np.int64]]) -> torch.Tensor:
         """The state of each token, `(texts, tokens, width)`, on the device; for training too."""
@@ -74,5 +73,4 @@ class TorchEncoder:
     def word_vectors(self) -> NDArray[np.float32] | None:
         """The vector of each token before the first layer, `(vocab, width)`."""
         weight = self.model.get_input_embeddings().weight
-        found: NDArray[np.float32] = weight.detach().float().cpu().numpy()
-        return found
+        return np.asarray(weight.detach().float().cpu().numpy())

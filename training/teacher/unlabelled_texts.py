@@ -1,7 +1,7 @@
 """Texts without labels: read, without those that are known, and without those unlike the corpus."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,15 +34,11 @@ class UnlabelledCounts:
         used: The others.
     """
 
-    read: int
-    known: int
-    unlike: int
-    without_label: int
-    used: int
-
-    def as_dict(self) -> dict[str, int]:
-        """The counts as a JSON object."""
-        return asdict(self)
+    read: int = 0
+    known: int = 0
+    unlike: int = 0
+    without_label: int = 0
+    used: int = 0
 
     def __str__(self) -> str:
         without = self.without_label
@@ -76,15 +72,32 @@ class Likeness:
     https://arxiv.org/abs/2204.06507).
     """
 
-    def __init__(self, train: Any, validation: Any) -> None:
-        """Takes unit vectors of texts, `(texts, width)`, dense or sparse."""
-        self._train = train[:: -(-train.shape[0] // _MAX_COMPARED)]
-        own = np.concatenate([self._nearest(self._train, others=True), self._nearest(validation)])
-        self._limit = float(np.quantile(own, _UNLIKE_SHARE))
+    def __init__(
+        self,
+        vectors: Callable[[Sequence[str]], Any],
+        train: Sequence[str],
+        validation: Sequence[str],
+    ) -> None:
+        """Takes texts of the corpus.
 
-    def is_like(self, vectors: Any) -> NDArray[np.bool_]:
-        """Which of some texts are like the training texts, by their unit vectors."""
-        return np.asarray(self._nearest(vectors) >= self._limit)
+        Args:
+            vectors: Gives unit vectors of texts, `(texts, width)`, by their meaning, or None: texts
+                are then compared by their spelling, the TF-IDF of their n-grams of characters.
+            train: Training texts.
+            validation: Validation texts.
+        """
+        own = vectors(train)
+        if own is None:
+            spelling = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), dtype=np.float32)
+            vectors = spelling.fit(train).transform
+            own = vectors(train)
+        self._vectors, self._train = vectors, own[:: -(-own.shape[0] // _MAX_COMPARED)]
+        usual = [self._nearest(self._train, others=True), self._nearest(vectors(validation))]
+        self._limit = float(np.quantile(np.concatenate(usual), _UNLIKE_SHARE))
+
+    def is_like(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Which of some texts are like the training texts."""
+        return np.asarray(self._nearest(self._vectors(texts)) >= self._limit)
 
     def _nearest(self, vectors: Any, *, others: bool = False) -> NDArray[np.float64]:
         """The similarity of each text to the nearest training text; if `others`, but itself."""
@@ -98,12 +111,3 @@ class Likeness:
                 products[rows, start + rows] = -1
             found[start : start + _WINDOW] = products.max(axis=1)
         return found
-
-
-def spelling_vectors(texts: Sequence[str]) -> Callable[[Sequence[str]], Any]:
-    """What makes unit vectors of texts by their spelling, where a teacher has none.
-
-    TF-IDF of the n-grams of characters that some texts have, `(texts, n-grams)`.
-    """
-    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), dtype=np.float32)
-    return vectorizer.fit(texts).transform

@@ -4,6 +4,8 @@ A folder for each teacher, with two flat files that only grow: digests of texts,
 in 16-bit floats. What a killed process left incomplete at the end of either is cut off.
 """
 
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,7 +59,6 @@ class VectorCache:
         """
         self._teacher = teacher
         self._folder = folder / teacher.fingerprint[:32]
-        self._row_bytes = 2 * teacher.width
         with translate_write_errors(self._folder):
             self._folder.mkdir(exist_ok=True)
             for name in ("digests", "vectors"):
@@ -79,17 +80,15 @@ class VectorCache:
         missing = {
             key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows
         }
-        on_texts(sum(key not in missing for key in keys))
-        items = list(missing.items())
-        for start in range(0, len(items), _CHUNK):
-            chunk = items[start : start + _CHUNK]
-            self._append([key for key, _ in chunk], self._teacher.vectors([t for _, t in chunk]))
-            done = {key for key, _ in chunk}
-            on_texts(sum(key in done for key in keys))
+        counts, new = Counter(keys), list(missing)
+        on_texts(len(keys) - sum(counts[key] for key in new))
+        for start in range(0, len(new), _CHUNK):
+            chunk = new[start : start + _CHUNK]
+            self._append(chunk, self._teacher.vectors([missing[key] for key in chunk]))
+            on_texts(sum(counts[key] for key in chunk))
         rows = np.array([self._rows[key] for key in keys], dtype=np.int64)
         file = np.memmap(self._folder / "vectors", dtype=np.float16, mode="r")
-        found: NDArray[np.float32] = file.reshape(-1, self._teacher.width)[rows].astype(np.float32)
-        return found
+        return np.asarray(file.reshape(-1, self._teacher.width)[rows], dtype=np.float32)
 
     def count_missing(self, texts: Sequence[str]) -> int:
         """How many of some texts have no vector yet."""
@@ -97,15 +96,13 @@ class VectorCache:
 
     def _known(self) -> dict[bytes, int]:
         """The row of each digest; what is incomplete is cut off."""
-        digests, vectors = self._folder / "digests", self._folder / "vectors"
-        count = min(
-            digests.stat().st_size // DIGEST_BYTES, vectors.stat().st_size // self._row_bytes
-        )
-        for file, size in ((digests, DIGEST_BYTES), (vectors, self._row_bytes)):
-            if file.stat().st_size != count * size:
-                with translate_write_errors(file), file.open("rb+") as opened:
-                    opened.truncate(count * size)
-        found = digests.read_bytes()
+        sizes = {"digests": DIGEST_BYTES, "vectors": 2 * self._teacher.width}
+        files = {self._folder / name: size for name, size in sizes.items()}
+        count = min(file.stat().st_size // size for file, size in files.items())
+        for file, size in files.items():
+            with translate_write_errors(file):
+                os.truncate(file, count * size)
+        found = (self._folder / "digests").read_bytes()
         return {found[row * DIGEST_BYTES : (row + 1) * DIGEST_BYTES]: row for row in range(count)}
 
     def _append(self, keys: list[bytes], vectors: NDArray[np.float32]) -> None:

@@ -17,6 +17,9 @@ from gatewise.service.serving.served_model import ServedModel
 
 pytestmark = pytest.mark.anyio
 
+LONG = "where " * MAX_INLINE_CHARACTERS
+"""A text that does not run inline."""
+
 
 @pytest.fixture
 async def serve(classifier):
@@ -33,7 +36,7 @@ async def serve(classifier):
 
 async def test_a_deadline_passes_while_the_batch_runs(serve, blocked):
     served = serve(seconds=0.1)
-    answers = [served.ask(["who"]) for _ in range(3)]
+    answers = [served.ask([LONG]) for _ in range(3)]
     results = await asyncio.gather(*answers, return_exceptions=True)
     assert [type(result) for result in results] == [DeadlineError] * 3
     blocked.resume.set()
@@ -43,7 +46,7 @@ async def test_a_deadline_passes_while_the_batch_runs(serve, blocked):
 async def test_when_slow_is_called_once(serve, blocked, monkeypatch):
     monkeypatch.setattr("gatewise.service.serving.served_model._TICK", 0.01)
     served, calls = serve(), []
-    slow = served.ask(["who"], when_slow=lambda: calls.append(1))
+    slow = served.ask([LONG], when_slow=lambda: calls.append(1))
     await asyncio.sleep(0.1)
     assert calls == [1]
     blocked.resume.set()
@@ -55,7 +58,7 @@ async def test_when_slow_is_called_once(serve, blocked, monkeypatch):
 
 async def test_a_cancelled_request_is_not_run_and_the_event_loop_stays_free(serve, blocked):
     served = serve()
-    first = served.ask(["who"])
+    first = served.ask([LONG])
     await asyncio.to_thread(blocked.running.wait, 30)
     cancelled, last = served.ask(["where"]), served.ask(["how"])
     cancelled.cancel()
@@ -101,8 +104,7 @@ async def test_short_texts_of_one_turn_of_the_event_loop_are_one_batch(serve, cl
 async def test_more_characters_than_run_inline_are_queued_with_those_before_them(serve, blocked):
     served = serve()
     await until_idle(served)
-    long = "where " * MAX_INLINE_CHARACTERS
-    answers = [asyncio.ensure_future(served.scores([text])) for text in ("who", long)]
+    answers = [asyncio.ensure_future(served.scores([text])) for text in ("who", LONG)]
     await asyncio.to_thread(blocked.running.wait, 30)  # the event loop is free
     blocked.resume.set()
     assert [len(answer.scores) for answer in await asyncio.gather(*answers)] == [1, 1]
@@ -111,7 +113,7 @@ async def test_more_characters_than_run_inline_are_queued_with_those_before_them
 async def test_a_full_queue_refuses_and_is_counted(serve, blocked):
     observer = Observer()
     served = serve(observer, max_texts=1)
-    first = served.ask(["who"])
+    first = served.ask([LONG])
     await asyncio.to_thread(blocked.running.wait, 30)
     second, third = served.ask(["where"]), served.ask(["how"])
     with pytest.raises(QueueFullError):
@@ -145,7 +147,7 @@ async def test_a_health_check_fails_with_the_network_and_is_not_counted(
 async def test_a_health_check_fails_while_texts_wait_without_progress(serve, blocked, monkeypatch):
     monkeypatch.setattr("gatewise.service.serving.served_model._STALLED_SECONDS", 0.0)
     served = serve(seconds=0.05)
-    first = served.ask(["where is it"])
+    first = served.ask([LONG])
     await asyncio.to_thread(blocked.running.wait, 30)
     await asyncio.sleep(0.06)
     served.check()  # a text runs, and none waits

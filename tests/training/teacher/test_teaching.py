@@ -28,11 +28,11 @@ def corpus(write_csv, topic_rows, tmp_path):
 def teach(tmp_path):
     """Reads and labels the rows of a corpus; returns the rows, the result and the findings."""
 
-    def taught(corpora, *assignments, folders, unlabelled=(), cache="cache", clock=None):
+    def taught(corpora, *assignments, folders, unlabelled=(), cache="cache", reported=None):
         settings = config.load(assignments=["corpus.duplicates=ignore", *assignments]).taught_by(
             folders, unlabelled
         )
-        reported = []
+        reported = [] if reported is None else reported
         rows = read(corpora, settings, StopAtBadRows(), tmp_path)
         file = tmp_path / "taught.arrow"
         found = teaching.teach(
@@ -278,3 +278,12 @@ def test_a_text_without_a_label_is_not_learnt_as_if_all_were_as_likely(
     assert [row.text for row in rows[found.counts.rows :]] == ["please bread to a pepper"]
     assert found.counts.unlabelled.without_label == 1
     assert any("1 got no label and are left out" in line for line in reported)
+
+
+def test_a_run_that_fails_tells_what_its_requests_have_cost(corpus, teach, endpoint):
+    endpoint.answers = lambda _: "food"
+    endpoint.faults = [None] * 15 + [(402, {}, "Pay first")] * 60
+    reported = []
+    with pytest.raises(TeacherError, match="the quota of the endpoint is exhausted: Pay first"):
+        teach(corpus, "teacher.copies=0", folders=[endpoint.url], reported=reported)
+    assert reported[-1].message == "teacher small: 15 requests, 1,500 tokens read and 30 written"

@@ -270,7 +270,6 @@ class Predict:
             future = served.ask(
                 request.items(encoding, self._context.settings.max_texts),
                 parameters.function_to_apply,
-                inline=True,
                 when_slow=lambda: self._watch_client(future, receive),
             )
             scored = await future
