@@ -125,6 +125,11 @@ class _Features:
         """Which texts have each feature: one or nothing."""
         return sparse.csc_matrix(self.matrix != 0).astype(np.float64)
 
+    @property
+    def bias(self) -> int:
+        """The column of the begin mark, which every text has."""
+        return int(np.searchsorted(self.rows, CLS_ID))
+
     @cached_property
     def squares(self) -> NDArray[np.float64]:
         """The sum of the squares of each feature, `(columns,)`."""
@@ -169,13 +174,13 @@ def solve_linear_path(
     if not layers:
         return None
     (layer,) = layers
-    features = _features(model, layer, train, spelling)
+    features = _features(model, layer, train, spelling, is_regression=is_regression)
     kind = _RidgeSolver if is_regression else _Solver
     # Folds of numbers, as those of several labels, need no row of each label.
     solver = kind(layer.classes, config, multi_label=multi_label or is_regression)
     solution = solver.choose(features) if strength is None else Solution(strength)
     weights = solver.fit(features, solution.strength)
-    _set_weights(layer, features, weights)
+    _set_weights(layer, features, weights, exact_bias=multi_label)
     layer.trainable = False
     for shared in model.layers:
         if shared.name == "ngram_spelling":
@@ -398,7 +403,7 @@ def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDAr
         labels: Which texts have each label.
     """
     contrasts = np.zeros(features.matrix.shape[1])
-    bias = np.searchsorted(features.rows, CLS_ID)
+    bias = features.bias
     for of_label in labels:
         sides = np.where(of_label, features.weights, 0), np.where(of_label, 0, features.weights)
         texts = min(weights.sum() for weights in sides)
@@ -430,7 +435,12 @@ def _scale(logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
 
 
 def _features(
-    model: keras.Model, layer: NgramLogits, train: Examples, ngrams: CharNgrams | None
+    model: keras.Model,
+    layer: NgramLogits,
+    train: Examples,
+    ngrams: CharNgrams | None,
+    *,
+    is_regression: bool = False,
 ) -> _Features:
     idf = layer.idf.numpy().astype(np.float64)
     indices, lengths, targets = [], [], []
@@ -452,10 +462,9 @@ def _features(
     scales = np.where(columns == CLS_ID, norms.mean(), 1.0)
     own = sparse.csr_matrix(by_norm @ has[:, columns] @ sparse.diags_array(idf[columns] * scales))
     of_texts = np.concatenate(targets)
-    if of_texts.ndim == 1:
+    if not is_regression:
         # Divided by the norm, as in the graph, it tells the length of a text, which would be learnt
-        # in place of what the n-grams say. With several labels a text, most of them rare, the bias
-        # is large, and is better fitted as it is applied; so is that of numbers.
+        # in place of what the n-grams say.
         own.data[columns[own.indices] == CLS_ID] = 1
     spelling = _spelling(ngrams, has[:, : table.vocab_size])
     matrix = (
@@ -544,8 +553,25 @@ def _spelling(ngrams: CharNgrams | None, has: sparse.csr_matrix) -> sparse.csr_m
     return sparse.csr_matrix(spelling @ sparse.diags_array(_SPELLING_WEIGHT * scales))
 
 
-def _set_weights(layer: NgramLogits, features: _Features, weights: NDArray[np.float64]) -> None:
-    """Writes the weights of a classifier, `(classes, columns)`, into the table of the path."""
+def _set_weights(
+    layer: NgramLogits, features: _Features, weights: NDArray[np.float64], *, exact_bias: bool
+) -> None:
+    """Writes the weights of a classifier, `(classes, columns)`, into the table of the path.
+
+    Args:
+        layer: The path.
+        features: The features that the weights belong to.
+        weights: The weights.
+        exact_bias: Whether the weights of the begin mark become the bias. Otherwise the graph
+            divides them by the norm of a text, too: they count more in short texts. Where a text
+            has the label with the largest logit, that is as good. Of several labels most are rare:
+            their biases are large, and texts would be ranked by their length.
+    """
+    weights = weights.copy()
+    if exact_bias:
+        bias = features.bias
+        layer.bias.assign(weights[:, bias].astype(np.float32))
+        weights[:, bias] = 0
     count = len(features.rows)
     own, of_spelling = weights[:, :count], weights[:, count:]
     table = np.zeros((layer.table.rows, len(weights)))

@@ -126,6 +126,20 @@ def test_several_labels_have_a_logistic_regression_each(tmp_path):
     assert ((logits > 0) == (targets > 0.5)).all()
 
 
+def test_several_labels_have_a_bias_that_does_not_depend_on_the_length_of_a_text(tmp_path):
+    texts = [f"plain n{number}" for number in range(20)] + ["red", "red hat"]
+    truth = np.array([["red" in text, "n7" in text] for text in texts], np.float32)
+    tokenizer = train_tokenizer(texts)
+    trainer, _ = solved(tmp_path, tokenizer, texts, truth, multi_label=True, spelled=False)
+    layer = trainer.model.get_layer("ngrams")
+    # The begin mark alone, and beside an n-gram without a weight, which makes the norm larger.
+    layer.idf.assign(np.maximum(layer.idf.numpy(), 1))
+    without = int(np.flatnonzero(~layer.weights_table.numpy().any(axis=1))[-1])
+    logits = layer(np.array([[CLS_ID, 0], [without, CLS_ID]])).numpy()
+    np.testing.assert_array_equal(logits, np.tile(layer.bias.numpy(), (2, 1)))
+    assert (logits < -1).all()  # labels of one and two texts in 22
+
+
 def test_labels_with_fewer_rows_than_folds_are_solved(tmp_path):
     texts = ["red", "green", "blue", "black"]
     trainer, rows = solved(tmp_path, train_tokenizer(texts), texts, np.arange(4, dtype=np.int32))
