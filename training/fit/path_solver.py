@@ -563,9 +563,9 @@ def _set_weights(
         features: The features that the weights belong to.
         weights: The weights.
         exact_bias: Whether the weights of the begin mark become the bias. Otherwise the graph
-            divides them by the norm of a text, too: they count more in short texts. Where a text
-            has the label with the largest logit, that is as good. Of several labels most are rare:
-            their biases are large, and texts would be ranked by their length.
+            divides them by the norm of a text, so that they count more in short texts. That is as
+            good where a text has the label with the largest logit. Of several labels most are rare:
+            their biases are large, and would rank the texts by their length.
     """
     weights = weights.copy()
     if exact_bias:
