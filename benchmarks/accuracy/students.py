@@ -93,7 +93,7 @@ def control(draw: Draw, settings: Sequence[str], _: Path) -> Outcome:
         given = _written(taught, folder)
         # What a run with a teacher sets for its student.
         config = config.changed("corpus", duplicates="ignore").changed(
-            "training", linear_path="descended", refit=False, class_weights="none"
+            "training", refit=False, class_weights="none"
         )
         read = corpora.read(given, config, StopAtBadRows(), folder)
         config = with_unit(config, read, has_neighbours=changer.has_neighbours)

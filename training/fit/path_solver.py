@@ -5,7 +5,8 @@ the rows are few, a solver finds the optimum in seconds: with one label a text, 
 vector machine for each label against the others (liblinear, Fan et al. 2008, "LIBLINEAR: A Library
 for Large Linear Classification"); with several, a logistic regression for each; for numbers, a
 ridge regression. The regularization is chosen by cross-validation on the training rows, and so is
-the factor that makes margins of support vector machines log-odds.
+the factor that makes margins of support vector machines log-odds. A text with probabilities, as a
+teacher gives them, is fitted once with each of its likely labels.
 
 A classifier is fitted twice, and the mean of the weights is taken: to the features as they are,
 and to features that count the more, the more labels differ in how many of their texts have them
@@ -75,6 +76,9 @@ _CONTRAST_POWER = 0.7
 
 _SPELLING_WEIGHT = 0.5
 """Factor of the features of character n-grams, beside those of the tokens."""
+
+_LIKELY = 0.05
+"""Least probability of a label with which a text is fitted."""
 
 _FEW_ROWS = 5_000
 """Rows up to which n-grams count by the share that are no collisions: measured on few rows only."""
@@ -249,6 +253,9 @@ class _Solver:
         From the first value on, smaller or larger ones are tried for as long as they are better.
         """
         first, targets = self._first, features.targets
+        if self._has_shares(targets):
+            # Changed copies of one text, in several folds, would be as good as known.
+            return Solution(first, _USUAL_SCALE)
         most = len(targets) if self._multi_label else np.bincount(targets).max()
         if most < _FOLDS:
             # No label has a row for each fold.
@@ -300,6 +307,8 @@ class _Solver:
 
     def fit(self, features: _Features, strength: float) -> NDArray[np.float64]:
         """The weights of each class, float64 `(classes, columns)`."""
+        if self._has_shares(features.targets):
+            features = _with_likely_labels(features)
         targets = features.targets
         weights = np.zeros((self._classes, features.matrix.shape[1]))
         if self._multi_label:
@@ -332,6 +341,10 @@ class _Solver:
             found = np.concatenate([-found, found])
         weights[labels] = found
         return weights
+
+    def _has_shares(self, targets: NDArray[Any]) -> bool:
+        """Whether a text has a probability of each label, instead of one label."""
+        return targets.ndim == 2 and not self._multi_label
 
     def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
         """How good logits are; greater is better."""
@@ -388,6 +401,18 @@ def _weights(
         for scales in (np.ones_like(contrasts), contrasts)
     ]
     return np.asarray(np.mean(found, axis=0))
+
+
+def _with_likely_labels(features: _Features) -> _Features:
+    """Each text once for each of its likely labels, weighted by their probabilities."""
+    texts, labels = np.nonzero(features.targets >= _LIKELY)
+    weights = features.weights[texts] * features.targets[texts, labels]
+    return replace(
+        features,
+        matrix=features.matrix[texts],
+        targets=labels,
+        weights=(weights / weights.mean()).astype(np.float32),
+    )
 
 
 def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDArray[np.float64]:
