@@ -112,14 +112,13 @@ def _fit(
     """Trains the network."""
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.fit import fit
-    from gatewise.training.fit.path_weights import NUMBERS_PRIOR, solved_prior
+    from gatewise.training.fit.path_weights import paths_prior
     from gatewise.training.fit.train_step import Trainer
 
     corpus, settings = prepared.corpus, prepared.config.training
     max_length = prepared.config.tokens.max_length
     train = corpus.train.windows(max_length)
     solution = _initialize(network, prepared, train)
-    prior = solved_prior(solution.scale) if solution and solution.scale else None
     trainer = Trainer(network, _loss(prepared, corpus.train), settings)
     fitted = fit(
         trainer,
@@ -128,7 +127,7 @@ def _fit(
         corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
-        prior=prior if corpus.rows.scale is None else NUMBERS_PRIOR,
+        prior=paths_prior(corpus.rows.task, solution.scale if solution else None),
         resume=resume,
         remedy=_UNSCALED if prepared.config.sequence.scale == "none" else None,
     )
@@ -213,7 +212,7 @@ def _initialize(
     solution = None
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
-        set_output_bias(network, rows)
+        set_output_bias(network, rows, apart=config.training.paths == "apart")
     count_ngrams(network, rows, planned.word_splits)
     if prepared.earlier and prepared.tokenizer is not None:
         prepared.earlier.set_weights(

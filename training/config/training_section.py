@@ -73,7 +73,7 @@ class TrainingConfig(Section):
         "regularization chosen by cross-validation, or by gradient descent. By default by a "
         "solver if there are at most 5,000 rows, validation included, or, of texts with up to 256 "
         "characters in the mean, at most 20,000 training rows and 200,000 rows × labels; and if "
-        "each row has its label or labels, and `paths` is `apart`.",
+        "no row is out of scope or has probabilities of several labels, and `paths` is `apart`.",
     )
     refit: bool | Literal["auto"] = Field(
         "auto",

@@ -105,6 +105,24 @@ def with_vectors(config: Config) -> Config:
     return config.changed("network", train_vectors=not network.vectors.is_dir())
 
 
+def check_linear_path(config: Config, rows: Rows) -> None:
+    """Refuses to solve the linear path of rows for which that is impossible.
+
+    Args:
+        config: The run's settings.
+        rows: Its rows.
+
+    Raises:
+        ConfigError: If `training.linear_path` is `solved`, and it cannot be.
+    """
+    if config.training.linear_path == "solved" and not _may_be_solved(config, rows):
+        raise ConfigError(
+            "training.linear_path=solved: expected rows with their label or labels, received "
+            "rows out of scope, or probabilities of several labels: set "
+            "training.linear_path=descended"
+        )
+
+
 def with_linear_path(config: Config, rows: Rows) -> Config:
     """Resolves `training.linear_path`.
 
@@ -115,16 +133,12 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
     Raises:
         ConfigError: If the path cannot be solved for these rows.
     """
+    check_linear_path(config, rows)
     training = config.training
-    has_shares = _has_shares(config)
-    if training.linear_path == "solved" and has_shares:
-        raise ConfigError(
-            "training.linear_path=solved: expected rows with their label or labels, received "
-            "probabilities, a teacher or rows out of scope: set training.linear_path=descended"
-        )
     if training.linear_path != "auto":
         return config
-    is_solved = not has_shares and training.paths == "apart" and _is_solvable(rows)
+    is_possible = _may_be_solved(config, rows) and training.paths == "apart"
+    is_solved = is_possible and _is_solvable(rows)
     return config.changed("training", linear_path="solved" if is_solved else "descended")
 
 
@@ -270,6 +284,12 @@ def _has_shares(config: Config) -> bool:
         or config.reject.out_of_scope is not None
         or config.teacher.is_wanted
     )
+
+
+def _may_be_solved(config: Config, rows: Rows) -> bool:
+    # A row out of scope has no label, and its equal shares of all labels are no likely ones.
+    has_labels = config.reject.out_of_scope is None
+    return has_labels and not (rows.multi_label and _has_shares(config))
 
 
 def _is_solvable(rows: Rows) -> bool:

@@ -9,9 +9,10 @@ import numpy as np
 
 from gatewise.training.data.examples import Examples
 from gatewise.training.fit.loss import label_sums
+from gatewise.training.network.build import PATHS
 
 
-def set_output_bias(model: keras.Model, train: Examples) -> None:
+def set_output_bias(model: keras.Model, train: Examples, *, apart: bool) -> None:
     """Sets the bias of the recurrent path's logits to the log-odds of each label.
 
     A label that no row has, or every row, counts half a row more on either side.
@@ -19,7 +20,10 @@ def set_output_bias(model: keras.Model, train: Examples) -> None:
     Args:
         model: From `gatewise.training.network.build`, for a task with several labels a text.
         train: The training rows.
+        apart: Whether the linear path is trained with a loss of its own. Then it has the same bias.
     """
-    _, bias = model.get_layer("classifier").weights
-    sums = label_sums(train, int(bias.shape[0]))
-    bias.assign(np.log((sums + 0.5) / (len(train) - sums + 0.5)).astype(np.float32))
+    biases = [layer.bias for layer in model.layers if layer.name in PATHS[: 1 + apart]]
+    sums = label_sums(train, int(biases[0].shape[0]))
+    log_odds = np.log((sums + 0.5) / (len(train) - sums + 0.5)).astype(np.float32)
+    for bias in biases:
+        bias.assign(log_odds)

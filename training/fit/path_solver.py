@@ -5,7 +5,8 @@ the rows are few, a solver finds the optimum in seconds: with one label a text, 
 vector machine for each label against the others (liblinear, Fan et al. 2008, "LIBLINEAR: A Library
 for Large Linear Classification"); with several, a logistic regression for each; for numbers, a
 ridge regression. The regularization is chosen by cross-validation on the training rows, and so is
-the factor that makes margins of support vector machines log-odds.
+the factor that makes margins of support vector machines log-odds. A text with probabilities, as a
+teacher gives them, is fitted once with each of its likely labels.
 
 A classifier is fitted twice, and the mean of the weights is taken: to the features as they are,
 and to features that count the more, the more labels differ in how many of their texts have them
@@ -76,6 +77,9 @@ _CONTRAST_POWER = 0.7
 _SPELLING_WEIGHT = 0.5
 """Factor of the features of character n-grams, beside those of the tokens."""
 
+_LIKELY = 0.05
+"""Least probability of a label with which a text is fitted."""
+
 _FEW_ROWS = 5_000
 """Rows up to which n-grams count by the share that are no collisions: measured on few rows only."""
 
@@ -125,6 +129,11 @@ class _Features:
         """Which texts have each feature: one or nothing."""
         return sparse.csc_matrix(self.matrix != 0).astype(np.float64)
 
+    @property
+    def bias(self) -> NDArray[np.int64]:
+        """The column of the begin mark, which every text has; none without single tokens."""
+        return np.flatnonzero(self.rows == CLS_ID)
+
     @cached_property
     def squares(self) -> NDArray[np.float64]:
         """The sum of the squares of each feature, `(columns,)`."""
@@ -169,13 +178,13 @@ def solve_linear_path(
     if not layers:
         return None
     (layer,) = layers
-    features = _features(model, layer, train, spelling)
+    features = _features(model, layer, train, spelling, is_regression=is_regression)
     kind = _RidgeSolver if is_regression else _Solver
     # Folds of numbers, as those of several labels, need no row of each label.
     solver = kind(layer.classes, config, multi_label=multi_label or is_regression)
     solution = solver.choose(features) if strength is None else Solution(strength)
     weights = solver.fit(features, solution.strength)
-    _set_weights(layer, features, weights)
+    _set_weights(layer, features, weights, exact_bias=multi_label)
     layer.trainable = False
     for shared in model.layers:
         if shared.name == "ngram_spelling":
@@ -244,6 +253,9 @@ class _Solver:
         From the first value on, smaller or larger ones are tried for as long as they are better.
         """
         first, targets = self._first, features.targets
+        if self._has_shares(targets):
+            # Changed copies of one text, in several folds, would be as good as known.
+            return Solution(first, _USUAL_SCALE)
         most = len(targets) if self._multi_label else np.bincount(targets).max()
         if most < _FOLDS:
             # No label has a row for each fold.
@@ -295,6 +307,8 @@ class _Solver:
 
     def fit(self, features: _Features, strength: float) -> NDArray[np.float64]:
         """The weights of each class, float64 `(classes, columns)`."""
+        if self._has_shares(features.targets):
+            features = _with_likely_labels(features)
         targets = features.targets
         weights = np.zeros((self._classes, features.matrix.shape[1]))
         options = {
@@ -319,6 +333,10 @@ class _Solver:
             found = np.concatenate([-found, found])
         weights[labels] = found
         return weights
+
+    def _has_shares(self, targets: NDArray[Any]) -> bool:
+        """Whether a text has a probability of each label, instead of one label."""
+        return targets.ndim == 2 and not self._multi_label
 
     def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
         """How good logits are; greater is better."""
@@ -377,6 +395,18 @@ def _weights(
     return np.asarray(np.mean(found, axis=0))
 
 
+def _with_likely_labels(features: _Features) -> _Features:
+    """Each text once for each of its likely labels, weighted by their probabilities."""
+    texts, labels = np.nonzero(features.targets >= _LIKELY)
+    weights = features.weights[texts] * features.targets[texts, labels]
+    return replace(
+        features,
+        matrix=features.matrix[texts],
+        targets=labels,
+        weights=(weights / weights.mean()).astype(np.float32),
+    )
+
+
 def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDArray[np.float64]:
     """How differently often the texts of a label and other texts have each feature, `(columns,)`.
 
@@ -390,7 +420,7 @@ def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDAr
         labels: Which texts have each label.
     """
     contrasts = np.zeros(features.matrix.shape[1])
-    bias = np.flatnonzero(features.rows == CLS_ID)  # none without n-grams of length one
+    bias = features.bias
     for of_label in labels:
         sides = np.where(of_label, features.weights, 0), np.where(of_label, 0, features.weights)
         texts = min(weights.sum() for weights in sides)
@@ -422,7 +452,12 @@ def _scale(logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
 
 
 def _features(
-    model: keras.Model, layer: NgramLogits, train: Examples, ngrams: CharNgrams | None
+    model: keras.Model,
+    layer: NgramLogits,
+    train: Examples,
+    ngrams: CharNgrams | None,
+    *,
+    is_regression: bool = False,
 ) -> _Features:
     idf = layer.idf.numpy().astype(np.float64)
     indices, lengths, targets = [], [], []
@@ -444,10 +479,9 @@ def _features(
     scales = np.where(columns == CLS_ID, norms.mean(), 1.0)
     own = sparse.csr_matrix(by_norm @ has[:, columns] @ sparse.diags_array(idf[columns] * scales))
     of_texts = np.concatenate(targets)
-    if of_texts.ndim == 1:
+    if not is_regression:
         # Divided by the norm, as in the graph, it tells the length of a text, which would be learnt
-        # in place of what the n-grams say. With several labels a text, most of them rare, the bias
-        # is large, and is better fitted as it is applied; so is that of numbers.
+        # in place of what the n-grams say.
         own.data[columns[own.indices] == CLS_ID] = 1
     spelling = _spelling(ngrams, has[:, : table.vocab_size])
     matrix = (
@@ -536,8 +570,25 @@ def _spelling(ngrams: CharNgrams | None, has: sparse.csr_matrix) -> sparse.csr_m
     return sparse.csr_matrix(spelling @ sparse.diags_array(_SPELLING_WEIGHT * scales))
 
 
-def _set_weights(layer: NgramLogits, features: _Features, weights: NDArray[np.float64]) -> None:
-    """Writes the weights of a classifier, `(classes, columns)`, into the table of the path."""
+def _set_weights(
+    layer: NgramLogits, features: _Features, weights: NDArray[np.float64], *, exact_bias: bool
+) -> None:
+    """Writes the weights of a classifier, `(classes, columns)`, into the table of the path.
+
+    Args:
+        layer: The path.
+        features: The features that the weights belong to.
+        weights: The weights.
+        exact_bias: Whether the weights of the begin mark become the bias. Otherwise the graph
+            divides them by the norm of a text, so that they count more in short texts. That is as
+            good where a text has the label with the largest logit. Of several labels most are rare:
+            their biases are large, and would rank the texts by their length.
+    """
+    weights = weights.copy()
+    if exact_bias:
+        bias = features.bias
+        layer.bias.assign(weights[:, bias].sum(axis=1).astype(np.float32))
+        weights[:, bias] = 0
     count = len(features.rows)
     own, of_spelling = weights[:, :count], weights[:, count:]
     table = np.zeros((layer.table.rows, len(weights)))

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from gatewise.vocab.corpus.columns import Task
+
 _LOWEST, _HIGHEST = 0.02, 50.0
 _DIGITS = 4
 """Significant digits of a weight: more would be noise of the search."""
@@ -31,17 +33,25 @@ class Prior:
     deviations: tuple[float, ...]
 
 
-NUMBERS_PRIOR = Prior(medians=(0.5, 0.5), deviations=(1.0, 1.0))
-"""The prior of the weights of two paths that predict standardized numbers, each by itself."""
+def paths_prior(task: Task, scale: float | None) -> Prior | None:
+    """The prior of the weights of the recurrent and the linear path.
 
-
-def solved_prior(scale: float) -> Prior:
-    """The prior of the weights of the recurrent path and of a linear path that is solved.
+    Paths that predict standardized numbers, or the log-odds of several labels, do so each by
+    itself, and most often their mean is better than either.
 
     Args:
-        scale: The factor that makes the logits of the linear path log-odds.
+        task: What the model predicts.
+        scale: The factor that makes the logits of a linear path that is solved log-odds, with one
+            label a text; None if it is trained by descent.
+
+    Returns:
+        None if nothing is known.
     """
-    return Prior(medians=(0.5, scale), deviations=(0.5, 0.25))
+    if task == "regression":
+        return Prior(medians=(0.5, 0.5), deviations=(1.0, 1.0))
+    if task == "multi_label":
+        return Prior(medians=(0.5, 0.5), deviations=(0.5, 0.25))
+    return None if scale is None else Prior(medians=(0.5, scale), deviations=(0.5, 0.25))
 
 
 def fit_path_weights(

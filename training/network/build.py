@@ -32,6 +32,9 @@ from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
 from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK, INPUT_IDS, INPUT_VALUES
 
+PATHS = ("classifier", "ngrams")
+"""The layers whose logits are summed: the recurrent path and, if there is one, the linear path."""
+
 
 @dataclass(frozen=True)
 class LookupTable:
@@ -134,7 +137,7 @@ def path_outputs(model: keras.Model) -> keras.Model:
     Args:
         model: From `build`.
     """
-    names = [name for name in ("classifier", "ngrams") if name in _names(model)]
+    names = [name for name in PATHS if name in _names(model)]
     return keras.Model(model.inputs, [model.get_layer(name).output for name in names])
 
 
@@ -149,7 +152,7 @@ def scale_paths(model: keras.Model, factors: Sequence[float]) -> None:
     scaled = [(weights, classifier) for weights in model.get_layer("classifier").weights]
     if linear:
         ngrams = model.get_layer("ngrams")
-        last = [ngrams.weights_table] if ngrams.kernel is None else [ngrams.kernel]
+        last = [ngrams.bias, ngrams.weights_table if ngrams.kernel is None else ngrams.kernel]
         if ngrams.kernel is None and "ngram_spelling" in _names(model):
             last.append(model.get_layer("ngram_spelling").vectors)
         scaled += [(weights, linear[0]) for weights in last]
@@ -160,14 +163,15 @@ def scale_paths(model: keras.Model, factors: Sequence[float]) -> None:
 def exported_parameters(model: keras.Model) -> int:
     """Number of parameters of the exported network.
 
-    The character n-gram embeddings are not counted: the export adds them to other layers' tables.
+    The character n-gram embeddings and the bias of the linear path are not counted: the export adds
+    them to other weights.
 
     Args:
         model: From `build`.
     """
-    merged = sum(
-        layer.count_params() for layer in model.layers if isinstance(layer, CharNgramEmbedding)
-    )
+    layers = model.layers
+    merged = sum(each.count_params() for each in layers if isinstance(each, CharNgramEmbedding))
+    merged += sum(each.classes for each in layers if isinstance(each, NgramLogits))
     return int(model.count_params()) - merged
 
 

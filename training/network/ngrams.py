@@ -106,6 +106,10 @@ class NgramLogits(keras.layers.Layer):
         self.idf = self.add_weight(
             name="idf", shape=(self.table.rows,), initializer="ones", trainable=False
         )
+        # Not learnt: the classifier beside this path has a bias, to which the export adds this one.
+        self.bias = self.add_weight(
+            name="bias", shape=(self.classes,), initializer="zeros", trainable=False
+        )
 
     def set_idf(self, frequencies: NDArray[np.int64], texts: int, pieces: slice = slice(0)) -> None:
         """Sets each row's inverse document frequency, `1 + ln((1 + texts) / (1 + frequency))`.
@@ -132,4 +136,5 @@ class NgramLogits(keras.layers.Layer):
         total = tf.reduce_sum(weights * idf[:, :, None], axis=1)
         norm = tf.sqrt(tf.reduce_sum(tf.square(idf), axis=1, keepdims=True))
         total *= SCALE / tf.maximum(norm, MIN_NORM)
-        return total if self.kernel is None else tf.matmul(total, self.kernel.value)
+        logits = total if self.kernel is None else tf.matmul(total, self.kernel.value)
+        return logits + self.bias.value

@@ -70,13 +70,14 @@ def to_onnx(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
     states = _states(graph, model, config, ids, length, scale)
     features = pool(graph, model, config.readout, states, mask, length)
     kernel, bias = model.get_layer("classifier").get_weights()
+    linear = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
+    bias = sum((layer.bias.numpy() for layer in linear), start=bias)
     logits = graph.add(
         "Gemm",
         features,
         graph.constant("classifier.weight", kernel),
         graph.constant("classifier.bias", bias),
     )
-    linear = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
     if linear:
         logits = graph.add("Add", logits, _ngram_logits(graph, model, linear[0], ids, mask))
     return graph.model(logits, classes=len(bias), features=len(scale.mean) if scale else 0)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config, ConfigError
-from gatewise.training.data.auto_settings import with_unit
+from gatewise.training.data.auto_settings import check_linear_path, with_unit
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.encoded_corpus import update_digest
 from gatewise.training.data.stored_rows import StoredRows, store
@@ -122,9 +122,6 @@ def check_settings(config: Config) -> None:
         _exclude("corpus.probability_prefix", "the corpus is labelled by another teacher already")
     if config.corpus.weight_column is not None:
         _exclude("corpus.weight_column", "copies and other texts that it labels have no weights")
-    if config.training.linear_path == "solved":
-        reason = "a path is solved for labels, and a teacher gives probabilities"
-        _exclude("training.linear_path=solved", reason)
     if config.training.refit is True:
         reason = "the teacher's network is not trained on the rows held out"
         _exclude("training.refit=true", reason)
@@ -156,8 +153,10 @@ def teach(
         on_progress: Called as texts are labelled, and for each finding.
 
     Raises:
-        GatewiseError: If a teacher cannot be used, or has no time for the rows themselves.
+        GatewiseError: If the settings exclude each other, or a teacher cannot be used, or has no
+            time for the rows themselves.
     """
+    check_linear_path(config, rows)
     train, validation = (_labelled_texts(part, rows) for part in (rows.train, rows.validation))
     lesson = Lesson(train, validation, rows.multi_label, config.training.seed)
     with locked(cache_folder):

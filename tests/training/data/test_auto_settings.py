@@ -122,7 +122,7 @@ def test_an_encoder_s_vectors_are_left_as_they_are(assignments, expected, tmp_pa
         ([], "solved"),
         (["training.linear_path=descended"], "descended"),
         (["training.paths=together"], "descended"),
-        (["corpus.probability_prefix=p_"], "descended"),
+        (["corpus.probability_prefix=p_"], "solved"),
         (["reject.out_of_scope=none"], "descended"),
     ],
 )
@@ -190,10 +190,11 @@ def test_few_sentences_of_characters_have_long_ngrams(text, count, assignments, 
     assert with_ngrams(config.load(assignments=given), rows).network.ngrams == ngrams
 
 
-def test_a_path_cannot_be_solved_for_probabilities(rows_of):
+def test_a_path_cannot_be_solved_for_probabilities_of_several_labels(rows_of):
     assignments = ["training.linear_path=solved", "corpus.probability_prefix=p_"]
-    with pytest.raises(ConfigError, match=r"set training\.linear_path=descended"):
-        with_linear_path(config.load(assignments=assignments), rows_of(ENGLISH))
+    rows = replace(rows_of(ENGLISH), multi_label=True)
+    with pytest.raises(ConfigError, match=r"set\s+training\.linear_path=descended"):
+        with_linear_path(config.load(assignments=assignments), rows)
 
 
 def test_a_path_that_is_solved_has_no_common_loss():

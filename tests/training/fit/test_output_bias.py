@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.data import examples
@@ -13,8 +14,19 @@ def test_an_untrained_network_gives_each_label_its_frequency(tmp_path):
     targets[:20, 0] = targets[:100, 1] = 1
     rows = examples.store([([np.array([2, 5, 6])] * 200, targets)], tmp_path)
     model = build(NetworkConfig(units=4), Shape(10, 3, ()), seed=1)
-    set_output_bias(model, rows)
+    set_output_bias(model, rows, apart=True)
     (batch, *_) = tensors(rows, sequential_batches(rows, 64), None)
     logits = model({"input_ids": batch[0], "attention_mask": batch[1]}).numpy()
     frequencies = (1 / (1 + np.exp(-logits))).mean(axis=0)
     np.testing.assert_allclose(frequencies, [0.1, 0.5, 0], atol=0.03)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_the_linear_path_has_the_bias_too_if_it_is_trained_apart(tmp_path, apart):
+    targets = np.array([[1, 0]] + [[0, 1]] * 9, np.float32)
+    rows = examples.store([([np.array([2, 5, 6])] * 10, targets)], tmp_path)
+    model = build(NetworkConfig(units=4), Shape(10, 2, (1, 2), buckets=20), seed=1)
+    set_output_bias(model, rows, apart=apart)
+    bias = model.get_layer("classifier").bias.numpy()
+    assert bias[0] == pytest.approx(np.log(1.5 / 9.5))
+    np.testing.assert_array_equal(model.get_layer("ngrams").bias.numpy(), bias * apart)

@@ -126,6 +126,20 @@ def test_several_labels_have_a_logistic_regression_each(tmp_path):
     assert ((logits > 0) == (targets > 0.5)).all()
 
 
+def test_several_labels_have_a_bias_that_does_not_depend_on_the_length_of_a_text(tmp_path):
+    texts = [f"plain n{number}" for number in range(20)] + ["red", "red hat"]
+    truth = np.array([["red" in text, "n7" in text] for text in texts], np.float32)
+    tokenizer = train_tokenizer(texts)
+    trainer, _ = solved(tmp_path, tokenizer, texts, truth, multi_label=True, spelled=False)
+    layer = trainer.model.get_layer("ngrams")
+    # The begin mark alone, and beside an n-gram without a weight, which makes the norm larger.
+    layer.idf.assign(np.maximum(layer.idf.numpy(), 1))
+    without = int(np.flatnonzero(~layer.weights_table.numpy().any(axis=1))[-1])
+    logits = layer(np.array([[CLS_ID, 0], [without, CLS_ID]])).numpy()
+    np.testing.assert_array_equal(logits, np.tile(layer.bias.numpy(), (2, 1)))
+    assert (logits < -1).all()  # labels of one and two texts in 22
+
+
 def test_labels_with_fewer_rows_than_folds_are_solved(tmp_path):
     texts = ["red", "green", "blue", "black"]
     trainer, rows = solved(tmp_path, train_tokenizer(texts), texts, np.arange(4, dtype=np.int32))
@@ -449,3 +463,23 @@ def test_the_begin_mark_is_a_bias(tmp_path):
     trainer, _ = solved(tmp_path, tokenizer, texts, targets, spelled=False)
     bias = trainer.model.get_layer("ngrams").weights_table.numpy()[CLS_ID]
     assert bias[0] > 0.01 > -0.01 > bias[1]
+
+
+def test_probabilities_are_labels_with_weights(tmp_path):
+    texts = ["sun", "sea", "snow", "ice"] * 6
+    shares = {"sun": (1, 0), "sea": (0.7, 0.3), "snow": (0.04, 0.96), "ice": (0, 1)}
+    tokenizer = train_tokenizer(texts)
+    targets = np.array([shares[text] for text in texts], np.float32)
+    rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path).windows(100)
+    shape = Shape(tokenizer.get_vocab_size(), 2, (1, 2), buckets=1000)
+    model = build(NetworkConfig(units=4), shape, seed=1)
+    count_ngrams(model, rows)
+    found = solve_linear_path(model, rows, None, DEFAULT, multi_label=False)
+    assert found == Solution(1.0, 8.0)
+    loss = make_loss(TrainingConfig(), rows, 2, multi_label=False)
+    logits, truth = linear_logits(Trainer(model, loss, TrainingConfig()), rows)
+    percents = (100 * truth[:, 0]).round().astype(int).tolist()
+    margins = dict(zip(percents, logits[:, 0] - logits[:, 1], strict=True))
+    assert margins[100] > margins[70] > 0 > margins[4]
+    # 4% is no likely label: the text is as sure as the one that has the other label alone.
+    assert margins[4] == pytest.approx(margins[0], rel=0.1)

@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from gatewise.training.evaluation.calibration import negative_log_likelihood
-from gatewise.training.fit.path_weights import Prior, fit_path_weights, solved_prior
+from gatewise.training.fit.path_weights import Prior, fit_path_weights, paths_prior
 
 
 def drawn(weights, count=4000, labels=4, seed=1, multi_label=False):
@@ -67,7 +67,7 @@ def test_few_rows_hardly_move_the_weights_of_a_solved_path():
     right = 4 * np.eye(2, dtype=np.float32)[truth]
     linear = np.random.default_rng(1).normal(0, 0.1, (20, 2)).astype(np.float32)
     recurrent_factor, linear_factor = fit_path_weights(
-        [right, linear], loss_of(truth), solved_prior(8.0)
+        [right, linear], loss_of(truth), paths_prior("single_label", 8.0)
     )
     assert 0.5 < recurrent_factor < 1.5
     assert 6 < linear_factor < 10

@@ -3,7 +3,7 @@ import pytest
 
 from gatewise.training.data import examples
 from gatewise.training.data.value_scale import ValueScale
-from gatewise.training.fit.path_weights import NUMBERS_PRIOR, Prior
+from gatewise.training.fit.path_weights import Prior, paths_prior
 from gatewise.training.fit.validation import balance_paths, validate
 
 
@@ -101,7 +101,7 @@ def test_paths_that_predict_numbers_are_weighted_by_their_squared_error(tmp_path
     numbers = np.array([[1], [2], [3], [4]] * 50, dtype=np.float32)
     stored = examples.store([([row.astype(np.int64) for row in numbers], numbers)], tmp_path)
     scale = ValueScale(np.array([0.0]), np.array([10.0]))
-    settings = {"multi_label": False, "scale": scale, "prior": NUMBERS_PRIOR}
+    settings = {"multi_label": False, "scale": scale, "prior": paths_prior("regression", None)}
     first, second = balance_paths(NumberPaths(), stored, **settings)
     # The first path twice is exact; the prior keeps the weights a little nearer to one.
     assert 1.8 < first < 2

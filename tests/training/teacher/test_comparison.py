@@ -52,7 +52,7 @@ def test_a_taught_network_knows_words_that_only_the_teacher_knew(
     assert taught["untaught"]["test"]["accuracy"] < 0.6
     assert sum(taught["right"].values()) == 30
     assert metrics["config"]["training"]["refit"] is False
-    assert metrics["config"]["training"]["linear_path"] == "descended"
+    assert metrics["config"]["training"]["linear_path"] == "solved"
     assert metrics["latency"]["teacher"]["texts_per_second"] > 0
     assert "accuracy on the test rows: teacher " in stdout
     assert "unlabelled texts: " in stderr

@@ -205,6 +205,9 @@ def test_several_labels_a_text(write_csv, tmp_path, teach, encoder):
         for b, c in (("train", "|travel"), ("bank", "|money"), ("cheese", ""), ("hotel", "|travel"))
     ]
     path = write_csv(tmp_path / "several.csv", rows, ("text", "labels"))
+    # Before anything is labelled.
+    with pytest.raises(ConfigError, match="or probabilities of several labels"):
+        teach(Corpora(path), "training.linear_path=solved", folders=[encoder])
     several, found, _ = teach(Corpora(path), "teacher.copies=3", folders=[encoder])
     assert several.multi_label
     for row in learnt(found)[found.counts.rows :]:
@@ -232,7 +235,6 @@ def test_a_row_out_of_scope_has_copies_out_of_scope(
     ("assignments", "message"),
     [
         (["corpus.probability_prefix=p_"], "not with corpus.probability_prefix"),
-        (["training.linear_path=solved"], "not with training.linear_path=solved"),
         (["training.refit=true"], "not with training.refit=true"),
         (
             ["reject.out_of_scope=x", 'teacher.unlabelled=["a.txt"]'],
