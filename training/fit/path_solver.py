@@ -244,8 +244,7 @@ class _Solver:
     def __init__(self, classes: int, config: TrainingConfig, *, multi_label: bool) -> None:
         self._classes, self._seed, self._multi_label = classes, config.seed, multi_label
         self._strengths, self._first = _STRENGTHS[multi_label], _FIRST_STRENGTH[multi_label]
-        balanced = "balanced" in (config.class_weights, config.sampling)
-        self._class_weight = "balanced" if balanced else None
+        self._balanced = "balanced" in (config.class_weights, config.sampling)
 
     def choose(self, features: _Features) -> Solution:
         """The C that is best in cross-validation, and the factor of its logits.
@@ -313,7 +312,6 @@ class _Solver:
         weights = np.zeros((self._classes, features.matrix.shape[1]))
         options = {
             "C": strength,
-            "class_weight": self._class_weight,
             "fit_intercept": False,
             "max_iter": _MAX_ITERATIONS,
             "tol": _TOLERANCE,
@@ -324,15 +322,45 @@ class _Solver:
             regression = LogisticRegression(solver="liblinear", dual=True, **options)
             for label in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)):
                 of_label = truth[:, label]
-                weights[label] = _weights(regression, features, of_label, [of_label])[0]
+                (weights[label],) = self._weights(regression, features, of_label, [of_label])
             return weights
         labels = np.unique(targets)
         of_labels = (targets == label for label in labels)
-        found = _weights(LinearSVC(**options), features, targets, of_labels)
+        found = self._weights(LinearSVC(**options), features, targets, of_labels)
         if len(found) == 1:
             found = np.concatenate([-found, found])
         weights[labels] = found
         return weights
+
+    def _weights(
+        self,
+        classifier: LinearSVC | LogisticRegression,
+        features: _Features,
+        targets: NDArray[Any],
+        labels: Iterable[NDArray[np.bool_]],
+    ) -> NDArray[np.float64]:
+        """The mean weights of a classifier fitted to the features and to their contrasts.
+
+        Args:
+            classifier: Fitted twice, each time anew.
+            features: The features.
+            targets: What it learns.
+            labels: Which texts have each label.
+        """
+        contrasts = _contrasts(features, labels)
+        of_texts: NDArray[np.floating] = features.weights
+        if self._balanced:
+            # By the weights of the rows, as in the loss of the recurrent path. Some versions of
+            # scikit-learn would count the rows.
+            of_texts = of_texts * _class_weights(of_texts, targets)
+        found = []
+        with warnings.catch_warnings():
+            # Of labels with a row or two each. A fit that was cut off will do.
+            warnings.simplefilter("ignore", UserWarning)
+            for scales in (np.ones_like(contrasts), contrasts):
+                scaled = features.matrix @ sparse.diags_array(scales)
+                found.append(classifier.fit(scaled, targets, of_texts).coef_ * scales)
+        return np.asarray(np.mean(found, axis=0))
 
     def _has_shares(self, targets: NDArray[Any]) -> bool:
         """Whether a text has a probability of each label, instead of one label."""
@@ -344,7 +372,7 @@ class _Solver:
             losses = np.logaddexp(0, np.where(targets >= 0.5, -logits, logits))
             return -float(losses.sum())
         is_right = logits.argmax(axis=1) == targets
-        if self._class_weight is None:
+        if not self._balanced:
             return float(np.count_nonzero(is_right))
         # The sum of the recalls: every label counts the same.
         rows = np.bincount(targets, minlength=self._classes)
@@ -370,31 +398,6 @@ class _RidgeSolver(_Solver):
         return -float(np.square(logits - targets).sum())
 
 
-def _weights(
-    classifier: LinearSVC | LogisticRegression,
-    features: _Features,
-    targets: NDArray[Any],
-    labels: Iterable[NDArray[np.bool_]],
-) -> NDArray[np.float64]:
-    """The mean weights of a classifier fitted to the features and to their contrasts.
-
-    Args:
-        classifier: Fitted twice, each time anew.
-        features: The features.
-        targets: What it learns.
-        labels: Which texts have each label.
-    """
-    contrasts = _contrasts(features, labels)
-    found = []
-    with warnings.catch_warnings():
-        # Of labels with a row or two each. A fit that was cut off will do.
-        warnings.simplefilter("ignore", UserWarning)
-        for scales in (np.ones_like(contrasts), contrasts):
-            scaled = features.matrix @ sparse.diags_array(scales)
-            found.append(classifier.fit(scaled, targets, features.weights).coef_ * scales)
-    return np.asarray(np.mean(found, axis=0))
-
-
 def _with_likely_labels(features: _Features) -> _Features:
     """Each text once for each of its likely labels, weighted by their probabilities."""
     texts, labels = np.nonzero(features.targets >= _LIKELY)
@@ -405,6 +408,13 @@ def _with_likely_labels(features: _Features) -> _Features:
         targets=labels,
         weights=(weights / weights.mean()).astype(np.float32),
     )
+
+
+def _class_weights(of_texts: NDArray[np.floating], targets: NDArray[Any]) -> NDArray[np.float64]:
+    """For each text a factor by which its label weighs as much as any other, `(texts,)`."""
+    labels, places = np.unique(targets, return_inverse=True)
+    sums = np.bincount(places, of_texts)
+    return np.asarray((sums.sum() / (len(labels) * sums))[places])
 
 
 def _contrasts(features: _Features, labels: Iterable[NDArray[np.bool_]]) -> NDArray[np.float64]:
