@@ -42,6 +42,9 @@ _SOLVABLE_ROWS, _SOLVABLE_PAIRS = 20_000, 200_000
 """Training rows, and pairs of a row and a label, up to which the linear path of short texts is
 solved: more take the solver longer than descent takes."""
 
+_SOLVABLE_SHARES = 10, 5
+"""How much more of these may be solved without cross-validation, for rows with probabilities."""
+
 _DOMINANT = 10
 """Rows of the most frequent label, as a multiple of the mean of the others, from which few rows are
 weighted by their label: without weights the others are hardly ever predicted."""
@@ -138,7 +141,7 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
     if training.linear_path != "auto":
         return config
     is_possible = _may_be_solved(config, rows) and training.paths == "apart"
-    is_solved = is_possible and _is_solvable(rows)
+    is_solved = is_possible and _is_solvable(rows, has_shares=_has_shares(config))
     return config.changed("training", linear_path="solved" if is_solved else "descended")
 
 
@@ -292,9 +295,13 @@ def _may_be_solved(config: Config, rows: Rows) -> bool:
     return has_labels and not (rows.multi_label and _has_shares(config))
 
 
-def _is_solvable(rows: Rows) -> bool:
+def _is_solvable(rows: Rows, *, has_shares: bool) -> bool:
     count = len(rows.train)
-    few_enough = count <= _SOLVABLE_ROWS and count * len(rows.labels) <= _SOLVABLE_PAIRS
+    more_rows, more_pairs = _SOLVABLE_SHARES if has_shares else (1, 1)
+    few_enough = (
+        count <= more_rows * _SOLVABLE_ROWS
+        and count * len(rows.labels) <= more_pairs * _SOLVABLE_PAIRS
+    )
     return _are_few(rows) or (few_enough and _are_short(_sample(rows.train)))
 
 

@@ -133,20 +133,25 @@ def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_p
 
 
 @pytest.mark.parametrize(
-    ("texts", "labels", "linear_path"),
+    ("texts", "labels", "of_labels", "of_probabilities"),
     [
-        (["short"] * 6_000, 2, "solved"),
-        (["short"] * 6_000, 40, "descended"),
-        (["short"] * 30_000, 2, "descended"),
-        (["long " * 100] * 6_000, 2, "descended"),
+        (["short"] * 6_000, 2, "solved", "solved"),
+        (["short"] * 6_000, 40, "descended", "solved"),
+        (["short"] * 6_000, 200, "descended", "descended"),
+        (["short"] * 30_000, 2, "descended", "solved"),
+        (["long " * 100] * 6_000, 2, "descended", "descended"),
     ],
-    ids=["short", "many labels", "many rows", "long"],
+    ids=["short", "many labels", "very many", "many rows", "long"],
 )
-def test_the_path_of_more_rows_is_solved_where_that_is_quick(tmp_path, texts, labels, linear_path):
+def test_the_path_of_more_rows_is_solved_where_that_is_quick(
+    tmp_path, texts, labels, of_labels, of_probabilities
+):
     train = stored(tmp_path, texts, [str(n % labels) for n in range(len(texts))])
     names = Labels(tuple(str(n) for n in range(labels)))
     rows = Rows(train, train.only(np.arange(len(train)) < 10), None, names, multi_label=False)
-    assert with_linear_path(config.load(), rows).training.linear_path == linear_path
+    assert with_linear_path(config.load(), rows).training.linear_path == of_labels
+    shares = config.load(assignments=["corpus.probability_prefix=p_"])
+    assert with_linear_path(shares, rows).training.linear_path == of_probabilities
 
 
 @pytest.mark.parametrize(
