@@ -6,7 +6,7 @@ vector machine for each label against the others (liblinear, Fan et al. 2008, "L
 for Large Linear Classification"); with several, a logistic regression for each; for numbers, a
 ridge regression. The regularization is chosen by cross-validation on the training rows, and so is
 the factor that makes margins of support vector machines log-odds. A text with probabilities, as a
-teacher gives them, is fitted once with each of its likely labels.
+teacher gives them, is fitted once with each of its likely labels, without cross-validation.
 
 A classifier is fitted twice, and the mean of the weights is taken: to the features as they are,
 and to features that count the more, the more labels differ in how many of their texts have them
@@ -89,7 +89,7 @@ _Part = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True)
 class Solution:
-    """What was chosen by cross-validation, for a linear path to be solved.
+    """How a linear path is solved: chosen by cross-validation, or usual values without one.
 
     Attributes:
         strength: The C, the inverse of the regularization.
@@ -325,6 +325,11 @@ class _Solver:
                 (weights[label],) = self._weights(regression, features, of_label, [of_label])
             return weights
         labels = np.unique(targets)
+        # A label that no text has is as far from all texts as those are from which it is told.
+        weights[:, features.bias] = -1
+        if len(labels) == 1:
+            weights[labels, features.bias] = 1
+            return weights
         of_labels = (targets == label for label in labels)
         found = self._weights(LinearSVC(**options), features, targets, of_labels)
         if len(found) == 1:
@@ -399,8 +404,13 @@ class _RidgeSolver(_Solver):
 
 
 def _with_likely_labels(features: _Features) -> _Features:
-    """Each text once for each of its likely labels, weighted by their probabilities."""
-    texts, labels = np.nonzero(features.targets >= _LIKELY)
+    """Each text once for each of its likely labels, weighted by their probabilities.
+
+    The most probable label of a text is always one of them.
+    """
+    is_likely = features.targets >= _LIKELY
+    is_likely[np.arange(len(is_likely)), features.targets.argmax(axis=1)] = True
+    texts, labels = np.nonzero(is_likely)
     weights = features.weights[texts] * features.targets[texts, labels]
     return replace(
         features,

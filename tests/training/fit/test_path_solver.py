@@ -483,3 +483,35 @@ def test_probabilities_are_labels_with_weights(tmp_path):
     assert margins[100] > margins[70] > 0 > margins[4]
     # 4% is no likely label: the text is as sure as the one that has the other label alone.
     assert margins[4] == pytest.approx(margins[0], rel=0.1)
+
+
+def solved_for_shares(tmp_path, texts, shares):
+    """The logits of the linear path of texts that have probabilities, and of an unknown text."""
+    tokenizer = train_tokenizer(texts)
+    rows = examples.store([(encode(tokenizer, texts), np.array(shares, np.float32))], tmp_path)
+    shape = Shape(tokenizer.get_vocab_size(), len(shares[0]), (1, 2), buckets=1000)
+    model = build(NetworkConfig(units=4), shape, seed=1)
+    count_ngrams(model, rows)
+    solve_linear_path(model, rows, None, DEFAULT, multi_label=False)
+    loss = make_loss(TrainingConfig(), rows, len(shares[0]), multi_label=False)
+    encoded = encode(tokenizer, [*texts, "unknown"])
+    zeros = np.zeros((len(encoded), len(shares[0])), np.float32)
+    asked = examples.store([(encoded, zeros)], tmp_path / "asked")
+    logits, _ = linear_logits(Trainer(model, loss, TrainingConfig()), asked)
+    return logits
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+def test_a_label_that_no_text_is_likely_to_have_is_not_given(tmp_path, labels):
+    texts = ["sun", "sea", "snow"] * 6
+    shares = 0.96 * np.eye(4)[np.arange(18) % labels] + 0.01
+    logits = solved_for_shares(tmp_path, texts, shares)
+    assert (logits.argmax(axis=1)[:18] == np.arange(18) % labels).all()
+    assert (logits[:, :labels].max(axis=1) > logits[:, labels:].max(axis=1)).all()
+
+
+def test_a_text_without_a_likely_label_has_its_most_probable_one(tmp_path):
+    shares = np.full((4, 40), 0.025)
+    shares[[0, 1], 3], shares[[2, 3], 7] = 0.03, 0.03
+    logits = solved_for_shares(tmp_path, ["sun", "sun", "sea", "sea"], shares)
+    assert logits.argmax(axis=1)[:4].tolist() == [3, 3, 7, 7]
