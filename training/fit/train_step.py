@@ -210,8 +210,9 @@ class Trainer:
             with tf.GradientTape() as tape:
                 by_path = _as_list(self._paths(inputs, training=True))
                 logits = tf.add_n(by_path)
-                if self.separate_losses and self.loss.scale is not None:
-                    # Each path predicts the number by itself: their sum would be a multiple of it.
+                if self.separate_losses and (self.loss.scale is not None or self.loss.multi_label):
+                    # Each path predicts the number, or the log-odds of the labels, by itself: their
+                    # sum would be a multiple of it.
                     logits /= len(by_path)
                 losses = [
                     self.loss.per_text(part, targets, smoothed=True)
