@@ -22,7 +22,7 @@ from gatewise.service.model.model_folder import write_model_folder
 from gatewise.training.config.config import Config
 from gatewise.training.config.network_section import Cell, NetworkConfig
 from gatewise.training.config.tokens_section import TokensConfig
-from gatewise.training.network.build import build
+from gatewise.training.network.build import build, exported_parameters
 from gatewise.training.network.layers import MaskedPooling
 from gatewise.training.network.ngrams import NgramLogits, NgramRows
 from gatewise.training.network.shape import Shape
@@ -102,7 +102,7 @@ def build_network(cell: Cell, folder: Path) -> TimedNetwork:
         task="single_label",
         shape=shape,
         config=config,
-        parameters=model.count_params(),
+        parameters=exported_parameters(model),
         corpus_sha256="0" * 64,
     )
     with write_model_folder(folder) as model_folder:
