@@ -3,7 +3,8 @@
 Paths trained with separate losses are as confident as they became on the training rows, and one
 that overfits is overconfident. The weights are those of a logistic regression with one coefficient
 for each path, with a Gaussian prior of the weights' logarithms, which decides where validation rows
-are few. Of a linear path that is solved, cross-validation over all training rows tells the weight.
+are few. Of a linear path that is solved for one label a text, cross-validation over all training
+rows tells the weight, unless the rows have probabilities.
 """
 
 from collections.abc import Callable, Sequence
