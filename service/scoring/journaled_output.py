@@ -150,10 +150,12 @@ class JournaledOutput:
         self.close()
         for _ in range(_REMOVALS):
             shutil.rmtree(self._folder, ignore_errors=True)
-            if not self._folder.exists() or (self._folder / "journal").exists():
-                break  # deleted, and perhaps begun again by another run
+            if not self._folder.exists():
+                break
             # A worker of a cluster that was told to stop may write for a moment after that.
             time.sleep(_BETWEEN_REMOVALS_SECONDS)
+            if (self._folder / "journal").exists():
+                break  # that of another run, which has begun meanwhile
 
     def __enter__(self) -> Self:
         return self

@@ -165,16 +165,35 @@ def test_link_in_place_of_the_folder_is_refused(tmp_path):
     assert (tmp_path / "own" / "rows").read_text() == "of something else"
 
 
-def test_file_that_is_added_while_the_folder_is_deleted_is_deleted_too(tmp_path, monkeypatch):
-    rmdir, late = os.rmdir, []
+@pytest.fixture
+def late(tmp_path, monkeypatch):
+    """A file that a worker adds right before the folder of the output is removed, once."""
+    rmdir, file = os.rmdir, tmp_path / ".out.csv.partial" / "late"
+    added = []
 
     def add_a_file_first(path, *arguments, **options):
-        if not late:
-            late.append(tmp_path / ".out.partial" / "late")
-            late[0].touch()
+        if not added:
+            file.touch()
+            added.append(file)
         rmdir(path, *arguments, **options)
 
+    monkeypatch.setattr(os, "rmdir", add_a_file_first)
+    return added
+
+
+def test_file_that_is_added_while_the_folder_is_deleted_is_deleted_too(tmp_path, late):
     with opened(tmp_path):
-        monkeypatch.setattr(os, "rmdir", add_a_file_first)
+        pass
     assert late
     assert not any(tmp_path.iterdir())
+
+
+def test_run_that_begins_while_the_folder_is_deleted_keeps_its_files(tmp_path, late, monkeypatch):
+    runs = []
+    monkeypatch.setattr("time.sleep", lambda _: runs.append(interrupted(tmp_path)))
+    with opened(tmp_path):
+        pass
+    assert late
+    runs[0].close()
+    with opened(tmp_path) as output:
+        assert output.progress == SECOND
