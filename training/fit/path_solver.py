@@ -325,7 +325,7 @@ class _Solver:
                 (weights[label],) = self._weights(regression, features, of_label, [of_label])
             return weights
         labels = np.unique(targets)
-        # A label that no text has is as far from all texts as those are from which it is told.
+        # A label that no text has: the margin of texts without it.
         weights[:, features.bias] = -1
         if len(labels) == 1:
             weights[labels, features.bias] = 1
