@@ -22,7 +22,8 @@ def set_output_bias(model: keras.Model, train: Examples, *, apart: bool) -> None
         train: The training rows.
         apart: Whether the linear path is trained with a loss of its own. Then it has the same bias.
     """
-    biases = [layer.bias for layer in model.layers if layer.name in PATHS[: 1 + apart]]
+    names = PATHS if apart else PATHS[:1]
+    biases = [layer.bias for layer in model.layers if layer.name in names]
     sums = label_sums(train, int(biases[0].shape[0]))
     log_odds = np.log((sums + 0.5) / (len(train) - sums + 0.5)).astype(np.float32)
     for bias in biases:
