@@ -152,7 +152,7 @@ class JournaledOutput:
             shutil.rmtree(self._folder, ignore_errors=True)
             if not self._folder.exists():
                 break
-            # A worker of a cluster that was told to stop may write for a moment after that.
+            # A worker of a cluster that is being stopped may still write for a moment.
             time.sleep(_BETWEEN_REMOVALS_SECONDS)
             if (self._folder / "journal").exists():
                 break  # that of another run, which has begun meanwhile

@@ -38,12 +38,10 @@ _LONG_NGRAMS, _MIN_WORDS = (1, 3, 5, 6), 4.0
 FEW_ROWS = 5_000
 """Rows up to which the network is trained again on all rows, and the linear path always solved."""
 
-_SOLVABLE_ROWS, _SOLVABLE_PAIRS = 20_000, 200_000
+_SOLVABLE = {False: (20_000, 200_000), True: (200_000, 1_000_000)}
 """Training rows, and pairs of a row and a label, up to which the linear path of short texts is
-solved: more take the solver longer than descent takes."""
-
-_SOLVABLE_SHARES = 10, 5
-"""How much more of these may be solved without cross-validation, for rows with probabilities."""
+solved, by whether rows have probabilities, which spare the cross-validation: more take the solver
+longer than descent takes."""
 
 _DOMINANT = 10
 """Rows of the most frequent label, as a multiple of the mean of the others, from which few rows are
@@ -296,12 +294,8 @@ def _may_be_solved(config: Config, rows: Rows) -> bool:
 
 
 def _is_solvable(rows: Rows, *, has_shares: bool) -> bool:
-    count = len(rows.train)
-    more_rows, more_pairs = _SOLVABLE_SHARES if has_shares else (1, 1)
-    few_enough = (
-        count <= more_rows * _SOLVABLE_ROWS
-        and count * len(rows.labels) <= more_pairs * _SOLVABLE_PAIRS
-    )
+    count, (max_rows, max_pairs) = len(rows.train), _SOLVABLE[has_shares]
+    few_enough = count <= max_rows and count * len(rows.labels) <= max_pairs
     return _are_few(rows) or (few_enough and _are_short(_sample(rows.train)))
 
 

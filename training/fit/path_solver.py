@@ -604,10 +604,10 @@ def _set_weights(
             good where a text has the label with the largest logit. Of several labels most are rare:
             their biases are large, and would rank the texts by their length.
     """
-    weights = weights.copy()
     if exact_bias:
         bias = features.bias
         layer.bias.assign(weights[:, bias].sum(axis=1).astype(np.float32))
+        weights = weights.copy()
         weights[:, bias] = 0
     count = len(features.rows)
     own, of_spelling = weights[:, :count], weights[:, count:]

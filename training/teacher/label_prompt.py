@@ -84,7 +84,8 @@ class LabelPrompt:
         return {
             # No name has more tokens than bytes.
             "max_tokens": 8 + longest,
-            # A small model answers in prose whatever it is told, unless the endpoint enforces this.
+            # A small model answers in prose whatever the prompt says, unless the endpoint enforces
+            # this.
             "response_format": {
                 "type": "json_schema",
                 "json_schema": {"name": "label", "strict": True, "schema": schema},

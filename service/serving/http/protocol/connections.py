@@ -268,7 +268,7 @@ class Connection(HttpToolsProtocol):
         limit = self.settings.max_header_bytes
         if max(self._header_bytes, self._raw_bytes) > limit:
             self._refuse(problems.HEADERS_TOO_LARGE, f"expected at most {limit} bytes of headers")
-        if self._headers > _MAX_HEADERS:
+        elif self._headers > _MAX_HEADERS:
             self._refuse(problems.HEADERS_TOO_LARGE, f"expected at most {_MAX_HEADERS} headers")
 
     def _refuse(self, kind: Kind, detail: str) -> None:
