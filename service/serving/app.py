@@ -40,6 +40,9 @@ from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
 
+_METRICS_SECONDS = 1.0
+"""Seconds between two updates of the metrics that another worker may show."""
+
 _DESCRIPTION = "Classifies texts. Every error is a problem document, RFC 9457."
 
 
@@ -177,13 +180,21 @@ class Application(FastAPI):
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        loading = asyncio.create_task(self._load_models())
+        tasks = [asyncio.create_task(each()) for each in (self._load_models, self._update_metrics)]
         yield
-        loading.cancel()
+        for task in tasks:
+            task.cancel()
         _log.info("drained: %d requests are unanswered", self.in_flight)
         await self.context.models.close()
+        self.context.metrics.count()  # other processes show it
         if self._end_traces:
             await asyncio.to_thread(self._end_traces)
+
+    async def _update_metrics(self) -> None:
+        """Counts regularly what is to be counted later: another process may show it."""
+        while True:
+            self.context.update_gauges()
+            await asyncio.sleep(_METRICS_SECONDS)
 
     async def _load_models(self) -> None:
         """Loads the models that are not loaded yet, then checks for new versions regularly."""

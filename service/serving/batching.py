@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from operator import itemgetter
 from typing import Protocol
 
@@ -155,6 +154,9 @@ class MetricsObserver(Protocol):
     def observe_batch(self, stats: BatchStats) -> None:
         """A batch has run."""
 
+    def observe_later(self, stats: Callable[[], BatchStats]) -> None:
+        """A batch has run in the event loop, which need not wait for its statistics."""
+
     def count_refused(self, reason: str, jobs: int) -> None:
         """Jobs got no scores: `gone`, `deadline`, `failed` or `queue_full`."""
 
@@ -234,14 +236,12 @@ class Batcher:
             and not self._closing
         )
 
-    def run_inline(self, jobs: Sequence[Job]) -> Callable[[], None]:
+    def run_inline(self, jobs: Sequence[Job]) -> None:
         """Runs a few short texts as one batch in the caller's thread.
 
         Handing them to another thread and back takes longer than running them. Each job's `answer`
-        is set, and `done` is not called. The returned function counts the batch, which can wait
-        until the callers have their answers.
+        is set, and `done` is not called.
         """
-        stats: Callable[[], BatchStats] | None = None
         try:
             slices: list[JobSlice] = []
             for job in jobs:  # one at a time, which is faster where no other thread could run
@@ -254,12 +254,13 @@ class Batcher:
                 answered, stats = compute(self._classifier, slices, self._scored_by)
                 for job, answer in answered:
                     job.answer = answer
+                if self._observer:
+                    self._observer.observe_later(stats)
         except Exception as error:  # the callers get it as the answer
             failed = [job for job in jobs if job.answer is None]
             for job in failed:
                 job.answer = error
             self._count_refused("failed", len(failed))
-        return partial(self._observe, stats)
 
     def close(self) -> None:
         """Takes no more jobs, finishes the queued ones, and waits for the threads to end."""
@@ -326,7 +327,8 @@ class Batcher:
         self._finish(finished)
         seconds = (time.monotonic() - start) / sum(end - first for _, first, end in slices)
         self._seconds_per_text += 0.1 * (seconds - self._seconds_per_text)
-        self._observe(stats)
+        if self._observer:
+            self._observer.observe_batch(stats())
 
     def _take_batch(self) -> list[JobSlice]:
         """Takes the texts to run next, oldest first."""
@@ -378,10 +380,6 @@ class Batcher:
         """Finishes every job of a failed batch with the error."""
         self._finish([(job, error) for job in jobs])
         self._count_refused("failed", len(jobs))
-
-    def _observe(self, stats: Callable[[], BatchStats] | None) -> None:
-        if self._observer and stats:
-            self._observer.observe_batch(stats())
 
     def _count_refused(self, reason: str, jobs: int) -> None:
         if self._observer and jobs:

@@ -140,10 +140,8 @@ class ServedModel:
             # Without it, two groups of clients that take turns would stay apart, each a batch.
             loop.call_soon(self._run_inline, jobs, len(jobs))
         elif jobs:
-            count = self._batcher.run_inline(jobs)
+            self._batcher.run_inline(jobs)
             _resolve(jobs)
-            # Counted in the turn after the one that sends the answers.
-            loop.call_soon(lambda: loop.call_soon(count))
             jobs.clear()  # before the next ones arrive
 
     def _submit(self, jobs: list[_PendingRequest]) -> None:

@@ -36,9 +36,6 @@ _log = logging.getLogger(__name__)
 _MESSAGE_SIZES = 4
 """The factor by which a stream's message may exceed its limit and still get a problem document."""
 
-_GAUGES_SECONDS = 1.0
-"""Seconds between two updates of the gauges that another worker may show."""
-
 _SPARE_SECONDS = 5
 """Seconds beyond the drain and the shutdown after which a worker is killed."""
 
@@ -196,14 +193,7 @@ class _Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self._process.pipe:
             self._loop.add_reader(self._process.pipe.fileno(), self._receive, self._process.pipe)
-            self._keep(self._update_gauges())
         self._ready()
-
-    async def _update_gauges(self) -> None:
-        """Updates the gauges, as long as the server runs: another worker may answer for all."""
-        while True:
-            self._app.context.update_gauges()
-            await asyncio.sleep(_GAUGES_SECONDS)
 
     def _receive(self, pipe: Connection) -> None:
         """Applies a change of another worker; stops if the supervisor has ended."""

@@ -24,7 +24,7 @@ class Client:
     """Submits jobs to a batcher, waits for them, and observes the batches."""
 
     def __init__(self, classifier, **capacity):
-        self.batches = []
+        self.batches, self.later = [], []
         self.refused = []
         self.returned = []
         self._changed = threading.Condition()
@@ -32,6 +32,9 @@ class Client:
 
     def observe_batch(self, stats):
         self.batches.append(stats)
+
+    def observe_later(self, stats):
+        self.later.append(stats)
 
     def count_refused(self, reason, jobs):
         self.refused.append((reason, jobs))
@@ -233,15 +236,14 @@ def test_a_few_short_texts_run_inline_as_one_batch(classifier, blocked, wait_unt
         wait_until(lambda: client.batcher.takes_inline(batching.MAX_INLINE_CHARACTERS))
         assert not client.batcher.takes_inline(batching.MAX_INLINE_CHARACTERS + 1)
         blocked.resume.set()
-        count = client.batcher.run_inline(jobs)
+        client.batcher.run_inline(jobs)
         assert isinstance(jobs[1].answer, EmptyTextsError)
         for each in (jobs[0], jobs[2]):
             expected = classifier.scores(classifier.encode(list(each.texts)), "none")
             np.testing.assert_array_equal(scores(each), expected)
         assert not client.batches
-        count()
-        (batch,) = client.batches
-        assert len(batch.texts) == 3
+        (stats,) = client.later
+        assert len(stats().texts) == 3
         assert not client.returned
         blocked.running.clear()
         blocked.resume.clear()
@@ -259,8 +261,9 @@ def test_a_batch_that_fails_inline_is_counted(classifier, monkeypatch):
     monkeypatch.setattr(classifier, "padded_logits", fail)
     jobs = [Job([text], None, time.monotonic() + 60) for text in ("who", "", "where")]
     with batching_client(classifier) as client:
-        client.batcher.run_inline(jobs)()
+        client.batcher.run_inline(jobs)
     assert [str(job.answer) for job in jobs if job.texts != [""]] == ["a fault"] * 2
     assert isinstance(jobs[1].answer, EmptyTextsError)
     assert client.refused == [("failed", 2)]
     assert not client.batches
+    assert not client.later

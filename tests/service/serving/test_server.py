@@ -255,6 +255,12 @@ class TestWorkers:
                 for answer in each("/models/m")
             }
 
+        def counted():
+            """The requests to `/predict` that one of the workers shows of all."""
+            text = each("/metrics")[0].text
+            pattern = r'^gatewise_requests_total\{.*"/predict".*\} (\S+)$'
+            return sum(map(float, re.findall(pattern, text, re.MULTILINE)))
+
         for version in ("2", "3"):
             put(model_folder, versions / version)
         with admin:
@@ -270,6 +276,7 @@ class TestWorkers:
             assert admin.post("/models/m/reload").is_success
             wait_until(lambda: shares_seen() == {(("1", 1.0), ("4", 0.0))})
         each("/predict", BODY)
+        wait_until(lambda: counted() == 20)  # a second later at most
         killed = children(service.process.pid)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
@@ -279,10 +286,7 @@ class TestWorkers:
         wait_until(lambda: shares_seen() == {(("1", 1.0), ("4", 0.0))})
         answers = each("/predict", BODY)
         assert {answer.headers["gatewise-version"] for answer in answers} == {"1"}
-        (metrics, *_) = each("/metrics")
-        pattern = r'^gatewise_requests_total\{.*"/predict".*\} (\S+)$'
-        counts = re.findall(pattern, metrics.text, re.MULTILINE)
-        assert sum(map(float, counts)) == 40  # of all processes, the former ones too
+        wait_until(lambda: counted() == 40)  # of all processes, the former ones too
         code, output, rest = service.stop()
         assert (code, output) == (0, "")
         assert rest.count(" ended with code -9: replaced") == 2

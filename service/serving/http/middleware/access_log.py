@@ -1,6 +1,5 @@
 """ASGI middleware: the context of each request, its id, its line in the access log, its metrics."""
 
-import asyncio
 import itertools
 import json
 import logging
@@ -97,8 +96,7 @@ class AccessLog:
         finally:
             seconds = time.perf_counter() - context.started
             if not is_stream:  # streams have metrics of their own
-                # Counted once the answer is sent, which the event loop does after this.
-                asyncio.get_running_loop().call_soon(self._answered, context, seconds)
+                self._answered(context, seconds)
             if self._access_log:
                 log_fields(_log, _fields(scope, context, seconds))
 

@@ -1,6 +1,8 @@
 """The metrics: after requests of known content, against the documentation, of several replicas."""
 
+import asyncio
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +154,25 @@ def test_every_metric_is_documented_with_its_labels():
     # Only gatewise_model_info, in the same row, has it.
     documented["gatewise_model_traffic"] -= {"sha256"}
     assert documented == metrics
+
+
+@pytest.mark.anyio
+async def test_what_counts_later_is_called_once_some_wait_or_the_metrics_are_read(caplog):
+    metrics, counted = Metrics(), []
+    for number in range(31):
+        metrics.later(partial(counted.append, number))
+    await asyncio.sleep(0.01)
+    assert not counted
+    metrics.later(partial(counted.append, 31))
+    assert not counted  # for the answer is not sent yet
+    while not counted:
+        await asyncio.sleep(0)
+    assert counted == list(range(32))
+    metrics.later(partial(int, "a fault"))
+    metrics.later(counted.clear)
+    metrics.exposition()
+    assert not counted
+    assert "was not counted" in caplog.text
 
 
 def test_merged_each_replica_keeps_its_samples_under_its_name():
