@@ -23,7 +23,7 @@ from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, metrics
 from gatewise.service.serving.http.app_context import AppContext, ServerProcess
 from gatewise.service.serving.http.protocol import certificates
-from gatewise.service.serving.http.protocol.connections import limited, sweep_forever
+from gatewise.service.serving.http.protocol.connections import limited, sweep
 from gatewise.service.serving.listen_socket import handles, listen, url
 from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.service.serving.settings import Settings
@@ -36,8 +36,8 @@ _log = logging.getLogger(__name__)
 _MESSAGE_SIZES = 4
 """The factor by which a stream's message may exceed its limit and still get a problem document."""
 
-_GAUGES_SECONDS = 1.0
-"""Seconds between two updates of the gauges that another worker may show."""
+_REPEAT_SECONDS = 1.0
+"""Seconds between two sweeps of slow connections, and between two updates of the gauges."""
 
 _SPARE_SECONDS = 5
 """Seconds beyond the drain and the shutdown after which a worker is killed."""
@@ -173,6 +173,22 @@ def run(
     _Server(config, app, process, ready).run(sockets=handles(listener))
 
 
+async def repeat(work: Callable[[], None], name: str) -> None:
+    """Does some work regularly, as long as the server runs.
+
+    An error does not end it; of each type of error, the first is logged.
+    """
+    logged: set[type[Exception]] = set()
+    while True:
+        try:
+            work()
+        except Exception as error:
+            if type(error) not in logged:
+                logged.add(type(error))
+                _log.exception("%s failed, and is tried again every %g s", name, _REPEAT_SECONDS)
+        await asyncio.sleep(_REPEAT_SECONDS)
+
+
 class _Server(uvicorn.Server):
     """uvicorn's server, with draining, reloading on SIGHUP, and exit code 0 after a signal."""
 
@@ -192,18 +208,13 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._process.open_connections = self.server_state.connections
-        self._keep(sweep_forever(self.server_state.connections))
+        self._keep(repeat(partial(sweep, self.server_state.connections), "closing slow clients"))
         self._loop = asyncio.get_running_loop()
         if self._process.pipe:
             self._loop.add_reader(self._process.pipe.fileno(), self._receive, self._process.pipe)
-            self._keep(self._update_gauges())
+            # Another worker may answer for all.
+            self._keep(repeat(self._app.context.update_gauges, "updating the gauges"))
         self._ready()
-
-    async def _update_gauges(self) -> None:
-        """Updates the gauges, as long as the server runs: another worker may answer for all."""
-        while True:
-            self._app.context.update_gauges()
-            await asyncio.sleep(_GAUGES_SECONDS)
 
     def _receive(self, pipe: Connection) -> None:
         """Applies a change of another worker; stops if the supervisor has ended."""

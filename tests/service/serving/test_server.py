@@ -29,6 +29,7 @@ from websockets.sync.client import connect
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.serving import server
 from gatewise.service.serving.http.protocol.certificates import CertificateError
 from gatewise.service.serving.listen_socket import ListenError, handles, listen
 from gatewise.service.serving.server import UvicornProcess, load, serve
@@ -99,6 +100,25 @@ def test_a_model_without_a_cascade_is_refused_at_the_start(gatewise, folder_with
     assert ended.code == 1
     (line,) = ended.stderr.splitlines()
     assert f"{folder}: cascade: the model has none" in line
+
+
+@pytest.mark.anyio
+async def test_regular_work_goes_on_after_errors_of_which_one_of_each_type_is_logged(
+    monkeypatch, caplog
+):
+    monkeypatch.setattr(server, "_REPEAT_SECONDS", 0)
+    outcomes = [OSError("a"), None, OSError("b"), ValueError("c"), asyncio.CancelledError()]
+
+    def work():
+        outcome = outcomes.pop(0)
+        if outcome:
+            raise outcome
+
+    with pytest.raises(asyncio.CancelledError):
+        await server.repeat(work, "updating the gauges")
+    assert outcomes == []
+    assert [record.exc_info[0] for record in caplog.records] == [OSError, ValueError]
+    assert caplog.text.count("updating the gauges failed, and is tried again every 0 s") == 2
 
 
 def is_listening(port):
