@@ -1,11 +1,13 @@
 """The learning curves as a picture: a chart for each corpus, a line for each candidate."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 
 from matplotlib import style
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from benchmarks.accuracy.points import Point
 
@@ -37,25 +39,43 @@ def write_picture(file: Path, points: Sequence[Point], titles: Mapping[str, str]
         for chart in charts[len(names) :]:
             chart.set_axis_off()
         for name, chart in zip(names, charts, strict=False):
-            ticks: set[float] = set()
+            by_size: dict[str, list[Point]] = {}
+            for point in points:
+                if point.corpus == name and point.candidate in titles:
+                    by_size.setdefault(point.size, []).append(point)
+            by_rows = {_mean_rows(found): found for found in by_size.values()}
+            ticks = sorted(by_rows)
             for number, (key, title) in enumerate(titles.items()):
-                of_size: dict[str, list[Point]] = {}
-                for point in points:
-                    if (point.candidate, point.corpus) == (key, name):
-                        of_size.setdefault(point.size, []).append(point)
-                curve = sorted(
-                    (mean(each.rows for each in found), 100 * mean(each.accuracy for each in found))
-                    for found in of_size.values()
-                )
-                x, y = [x for x, _ in curve], [y for _, y in curve]
-                chart.plot(x, y, "o-", label=title, zorder=3 - number / 10)
-                ticks.update(x)
+                curve = {
+                    tick: 100 * mean(accuracies)
+                    for tick in ticks
+                    if (accuracies := [p.accuracy for p in by_rows[tick] if p.candidate == key])
+                }
+                chart.plot([*curve], [*curve.values()], "o-", label=title, zorder=3 - number / 10)
             chart.set_title(name, loc="left")
             chart.set_xscale("log")
-            chart.set_xticks(sorted(ticks), [f"{tick:,.0f}" for tick in sorted(ticks)])
+            chart.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
             chart.minorticks_off()
         figure.supxlabel("training rows")
         figure.supylabel("test accuracy, %; of goemotions micro F1")
         lines, labels = charts[0].get_legend_handles_labels()
         figure.legend(lines, labels, loc="outside upper center", ncols=4)
+        figure.draw_without_rendering()
+        for chart in charts[: len(names)]:
+            _hide_overlapping(chart.get_xticklabels())
         figure.savefig(file, metadata={"Date": None, "Creator": None})
+
+
+def _mean_rows(points: Sequence[Point]) -> float:
+    """Training rows of a size: draws may differ in them, and not every candidate has every draw."""
+    return mean({point.draw: point.rows for point in points}.values())
+
+
+def _hide_overlapping(labels: Sequence[Text]) -> None:
+    """Hides each label of an axis that the next visible one would overlap."""
+    start = math.inf
+    for label in reversed(labels):
+        extent = label.get_window_extent()
+        label.set_visible(extent.x1 < start)
+        if label.get_visible():
+            start = extent.x0

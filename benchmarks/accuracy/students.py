@@ -1,5 +1,6 @@
 """Gatewise as `gatewise train` trains it, with a teacher or without, and with copies alone."""
 
+import csv
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,8 @@ from gatewise.training.teacher.encoder_folder import read_encoder_folder
 from gatewise.training.teacher.text_encoder import TextEncoder
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import Row
+
+_PREFIX = "probability_"
 
 
 def processor_seconds() -> float:
@@ -75,7 +78,11 @@ def gatewise(draw: Draw, settings: Sequence[str], kept: Path) -> Outcome:
 
 
 def control(draw: Draw, settings: Sequence[str], _: Path) -> Outcome:
-    """Trains the student of a teacher on the same copies, each with the labels of its row."""
+    """Trains the student of a teacher on the same copies, each with the labels of its row.
+
+    The labels are probabilities of one, so that the linear path is fitted as a student's is: in a
+    cross-validation copies of one text would be on both sides.
+    """
     config = _config(draw, settings)
     encoder = TextEncoder(read_encoder_folder(encoders.model_folder()))
     with TemporaryDirectory() as scratch:
@@ -89,13 +96,14 @@ def control(draw: Draw, settings: Sequence[str], _: Path) -> Outcome:
         for number in range(config.teacher.copies_of(len(rows.train))):
             learnt += chain.from_iterable(made for made, _ in changer.copies(number))
         taught = replace(draw, train=_rows(learnt), validation=_rows(rows.validation))
-        given = _written(taught, folder)
-        config = config.changed("corpus", duplicates="ignore")
-        read = corpora.read(given, config, StopAtBadRows(), folder)
+        given = replace(
+            _written(taught, folder),
+            train=_write_probabilities(folder / "probabilities.csv", taught),
+        )
+        config = config.changed("corpus", duplicates="ignore", probability_prefix=_PREFIX)
         # The settings that a teacher's student has.
-        config = config.taught_by([encoders.model_folder()])
-        config = auto_settings.with_class_weights(auto_settings.with_refit(config, read), read)
-        config = auto_settings.with_linear_path(config, read).without_teacher()
+        config = config.changed("training", refit=False).without_teacher()
+        read = corpora.read(given, config, StopAtBadRows(), folder)
         config = auto_settings.with_unit(config, read, has_neighbours=changer.has_neighbours)
         return _trained(given, folder, config)
 
@@ -109,8 +117,23 @@ def _rows(rows: Iterable[Row]) -> Rows:
     return Rows(texts, labels)
 
 
+def _write_probabilities(file: Path, draw: Draw) -> Path:
+    """Writes the training rows with a probability of one for each of their labels."""
+    names = sorted(set(chain.from_iterable(draw.train.labels)))
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(("text", _column(draw), *(_PREFIX + name for name in names)))
+        for text, labels in zip(draw.train.texts, draw.train.labels, strict=True):
+            writer.writerow((text, "|".join(labels), *(int(name in labels) for name in names)))
+    return file
+
+
+def _column(draw: Draw) -> str:
+    return "labels" if draw.multi_label else "label"
+
+
 def _written(draw: Draw, folder: Path) -> Corpora:
-    column = "labels" if draw.multi_label else "label"
+    column = _column(draw)
     return Corpora(
         draw.train.write(folder / "train.csv", column),
         draw.validation.write(folder / "valid.csv", column) if draw.validation else None,

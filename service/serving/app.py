@@ -40,8 +40,8 @@ from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
 
-_METRICS_SECONDS = 1.0
-"""Seconds between two updates of the metrics that another worker may show."""
+_REPEAT_SECONDS = 1.0
+"""Seconds between two updates of the metrics, and between two sweeps of slow connections."""
 
 _DESCRIPTION = "Classifies texts. Every error is a problem document, RFC 9457."
 
@@ -63,6 +63,22 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
         return Application(AppContext.create(settings, settings.sources()))
     source = ModelSource("model", classifier.artifact.folder.path)
     return Application(AppContext.create(settings, [source], {source.name: classifier}))
+
+
+async def repeat(work: Callable[[], None], name: str) -> None:
+    """Does some work regularly, as long as the server runs.
+
+    An error does not end it; of each type of error, the first is logged.
+    """
+    logged: set[type[Exception]] = set()
+    while True:
+        try:
+            work()
+        except Exception as error:
+            if type(error) not in logged:
+                logged.add(type(error))
+                _log.exception("%s failed, and is tried again every %g s", name, _REPEAT_SECONDS)
+        await asyncio.sleep(_REPEAT_SECONDS)
 
 
 class Application(FastAPI):
@@ -180,7 +196,9 @@ class Application(FastAPI):
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(each()) for each in (self._load_models, self._update_metrics)]
+        # Metrics that are counted later, and gauges: another process may show them.
+        metrics = repeat(self.context.update_gauges, "updating the metrics")
+        tasks = [asyncio.create_task(work) for work in (self._load_models(), metrics)]
         yield
         for task in tasks:
             task.cancel()
@@ -189,12 +207,6 @@ class Application(FastAPI):
         self.context.metrics.count()  # other processes show it
         if self._end_traces:
             await asyncio.to_thread(self._end_traces)
-
-    async def _update_metrics(self) -> None:
-        """Counts regularly what is to be counted later: another process may show it."""
-        while True:
-            self.context.update_gauges()
-            await asyncio.sleep(_METRICS_SECONDS)
 
     async def _load_models(self) -> None:
         """Loads the models that are not loaded yet, then checks for new versions regularly."""

@@ -19,11 +19,11 @@ from typing import Any
 
 import uvicorn
 
-from gatewise.service.serving.app import Application
+from gatewise.service.serving.app import Application, repeat
 from gatewise.service.serving.http import log_format, metrics
 from gatewise.service.serving.http.app_context import AppContext, ServerProcess
 from gatewise.service.serving.http.protocol import certificates
-from gatewise.service.serving.http.protocol.connections import limited, sweep_forever
+from gatewise.service.serving.http.protocol.connections import limited, sweep
 from gatewise.service.serving.listen_socket import handles, listen, url
 from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.service.serving.settings import Settings
@@ -189,7 +189,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._process.open_connections = self.server_state.connections
-        self._keep(sweep_forever(self.server_state.connections))
+        self._keep(repeat(partial(sweep, self.server_state.connections), "closing slow clients"))
         self._loop = asyncio.get_running_loop()
         if self._process.pipe:
             self._loop.add_reader(self._process.pipe.fileno(), self._receive, self._process.pipe)

@@ -1,15 +1,18 @@
 """The points of learning curves and the sizes of models are measured once, and shown from files."""
 
+import re
 from importlib.util import find_spec
 
 import pytest
 
 from benchmarks.accuracy import candidates, curves, encoders, labels
 from benchmarks.accuracy.draws import draw
-from benchmarks.accuracy.points import read_points
+from benchmarks.accuracy.picture import write_picture
+from benchmarks.accuracy.points import Point, read_points
 from benchmarks.lib import corpora
 from benchmarks.lib.corpora import Corpus, Rows
 from benchmarks.mobile import sizes
+from gatewise.training.fit import path_solver
 from tests.training.teacher.conftest import written
 
 SMALL = ("--set=network.units=4", "--set=network.buckets=100", "--set=training.epochs=1")
@@ -59,9 +62,26 @@ def test_points_are_measured_once(run, options, error_of, tmp_path):
     assert "expected a size such as 10" in error_of(curves.main, *options, "--sizes", "few")
 
 
+def test_a_size_has_one_label_on_the_axis_and_none_overlap(tmp_path):
+    # Of several labels, the draws differ in rows; the second candidate has one draw alone.
+    sizes = {("10", 1): 205, ("10", 2): 213, ("100", 1): 2000, ("100", 2): 2000, ("all", 1): 2050}
+    points = [
+        Point(0.5, candidate=name, corpus="goemotions", size=size, draw=number, rows=n, seconds=1.0)
+        for name in ("svc", "lr")
+        for (size, number), n in sizes.items()
+        if (name, number) != ("lr", 2)
+    ]
+    write_picture(tmp_path / "curves.svg", points, {"svc": "SVC", "lr": "LR"})
+    picture = (tmp_path / "curves.svg").read_text(encoding="utf-8")
+    shown = re.findall(r">([\d,]+)</text>", picture.partition("ytick_1")[0])
+    assert shown == ["209", "2,050"]
+
+
 def test_the_control_of_a_teacher_learns_from_its_copies(run, options, tmp_path, monkeypatch):
     encoder = written(tmp_path / "encoder")
     monkeypatch.setattr(encoders, "model_folder", lambda: encoder)
+    # Neither is cross-validated: copies of one text would be on both sides.
+    monkeypatch.delattr(path_solver._Solver, "held_out")
     given = (*options[:-1], "1", "--sizes", "12", *SMALL, "--set=teacher.copies=2")
     teacher = (f'--set=teacher.folders=["{encoder}"]', "--set=teacher.untaught=false")
     run(curves.main, *given, "--only=gatewise-taught", "--name=gatewise-taught", *teacher)

@@ -7,6 +7,7 @@ import pytest
 
 from gatewise.training.config import config
 from gatewise.training.config.config import Config
+from gatewise.training.teacher.teaching import check_settings
 
 
 def test_every_setting_is_there_as_it_is(generated):
@@ -28,6 +29,22 @@ def test_a_default_is_written_as_it_is_set(page):
     for name in (name for name, default in rows if default == "not set"):
         section, _, setting = name.partition(".")
         assert getattr(getattr(Config(), section), setting) is None
+
+
+@pytest.mark.parametrize("name", ["settings", "training", "teacher"])
+def test_both_limits_of_a_solved_path_are_stated(page, name):
+    """That of texts of any length, and those of short texts with probabilities."""
+    limits = r"5,000 \w+ of any length.{,400}256 characters.{,200}200,000 \w+ and 1,000,000"
+    assert re.search(limits, " ".join(page(name).split()))
+
+
+def test_what_excludes_a_teacher_is_stated(page):
+    (refused,) = re.findall(r"^Refused with a teacher are (.*?)\n\n", page("teacher"), re.M | re.S)
+    settings = ["training.refit=true", "corpus.probability_prefix=p_", "corpus.weight_column=w"]
+    for setting in settings:
+        with pytest.raises(config.ConfigError, match="teacher: not with"):
+            check_settings(config.load(assignments=[setting]).taught_by(["folder"]))
+        assert f"`{setting.removesuffix('=p_').removesuffix('=w')}`" in refused
 
 
 @pytest.mark.parametrize("setting", ["network.ngrams=auto", "network.ngrams=[]"])

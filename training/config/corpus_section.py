@@ -30,7 +30,7 @@ class CorpusConfig(Section):
         None,
         description="Column that holds the weight of each training row, a number that its loss is "
         "multiplied by: 0 leaves the row out, and only the ratios of weights matter. Validation "
-        "and test rows count the same. By default all rows weigh the same.",
+        "and test rows count the same. Refused with a teacher. By default all rows weigh the same.",
     )
     delimiter: str | None = Field(
         None,

@@ -121,7 +121,8 @@ class Checkpoints:
         """Reads the checkpoint; None if there is none.
 
         Raises:
-            CheckpointError: If it is damaged, or belongs to a run with other settings or rows.
+            CheckpointError: If it is damaged, or belongs to a run with other settings or rows or of
+                another version.
         """
         if not self.path.exists():
             return None
@@ -141,8 +142,20 @@ class Checkpoints:
                 "Delete it, or train from the start without resuming",
                 option="resume",
             ) from None
-        self._check_identity(document["identity"])
-        return Checkpoint(_training_state(document["standing"]), variables, best_weights)
+        try:
+            self._check_identity(document["identity"])
+            return Checkpoint(_training_state(document["standing"]), variables, best_weights)
+        except (KeyError, TypeError):
+            raise self.misfit() from None
+
+    def misfit(self) -> CheckpointError:
+        """The error that the checkpoint is not one of this network and version."""
+        return CheckpointError(
+            f"{self.path}: the checkpoint does not fit the network of this run: another version of "
+            f"Gatewise wrote it. Delete the folder {self.path.parent}, or train from the start "
+            "without resuming",
+            option="resume",
+        )
 
     def _check_identity(self, found: Mapping[str, Any]) -> None:
         # Through JSON, as the saved identity was.

@@ -319,7 +319,14 @@ class _Run:
 
     def _restore(self, saved: Checkpoint) -> None:
         self._state, self._best_weights = saved.state, saved.best_weights
-        self._trainer.restore(saved.variables)
+        try:
+            if saved.best_weights:
+                # They are set once training has ended, which would be late to see that they do not
+                # fit.
+                self._trainer.set_weights(saved.best_weights)
+            self._trainer.restore(saved.variables)
+        except ValueError:
+            raise self._checkpoints.misfit() from None
 
     def _save(self) -> None:
         """Saves the run, unless the last update made the weights not finite."""

@@ -170,7 +170,11 @@ class Trainer:
         return _copies(self.model.trainable_variables)
 
     def set_weights(self, weights: Arrays) -> None:
-        """Sets the trainable weights."""
+        """Sets the trainable weights.
+
+        Raises:
+            ValueError: If they are not as many, or not of the same shapes.
+        """
         for variable, value in zip(self.model.trainable_variables, weights, strict=True):
             variable.assign(value)
 
@@ -179,7 +183,11 @@ class Trainer:
         return _copies(self._variables)
 
     def restore(self, state: Arrays) -> None:
-        """Restores a state."""
+        """Restores a state.
+
+        Raises:
+            ValueError: If its arrays are not as many, or not of the same shapes.
+        """
         for variable, value in zip(self._variables, state, strict=True):
             variable.assign(value)
 

@@ -180,13 +180,21 @@ def audit(corpora: Corpora, config: Config, bad_rows: BadRows) -> Audit:
     if config.corpus.probability_prefix is not None:
         raise ConfigError("expected labels to audit, received probabilities")
     similarity = config.corpus.similarity if config.corpus.similarity < 1 else _SIMILARITY
-    # A label of rows out of scope is audited like any other.
-    config = config.changed("corpus", duplicates="ignore").model_copy(
-        update={"reject": RejectConfig()}
-    )
+    # A label of rows out of scope is audited like any other, and a teacher has no part in it.
+    config = config.changed("corpus", duplicates="ignore").without_teacher()
+    config = config.model_copy(update={"reject": RejectConfig()})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = read(corpora, config, bad_rows, folder)
+        try:
+            rows = read(corpora, config, bad_rows, folder)
+        except CorpusError as error:
+            if error.option != "validation":
+                raise
+            # No row can be held out. With a validation corpus still none could be judged.
+            raise CorpusError(
+                f"{corpora.train}: expected a label with two rows or more, received one row of "
+                "each: a row is judged by the others of its label: give more rows"
+            ) from None
         if rows.features:
             raise CorpusError(
                 f"{corpora.train}: expected texts to audit, received sequences of numbers"

@@ -45,6 +45,11 @@ class FrozenEncoder(TextEncoder, Teacher):
         self.card, self.fingerprint = folder.card, folder.fingerprint
         self._model: _Model = np.zeros((0, self.width)), np.zeros(0)
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether it is a classifier."""
+        return len(self._model[0]) > 0
+
     def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
         """Becomes a classifier; the regularization is chosen by cross-validation.
 

@@ -157,7 +157,7 @@ class Labeller:
     def learn(self, train: LabelledTexts) -> None:
         """Has every teacher become a classifier that is none yet."""
         for teacher, cache in zip(self._teachers, self._caches, strict=True):
-            if isinstance(teacher, FrozenEncoder):
+            if isinstance(teacher, FrozenEncoder) and not teacher.has_learned:
                 teacher.learn(cache.vectors(train.texts), train.truth)
 
     def probabilities(

@@ -18,6 +18,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving import app as application
 from gatewise.service.serving.app import create_app
 from gatewise.service.serving.settings import Settings, SettingsError
 
@@ -337,3 +338,22 @@ class TestHealth:
             return client.post("/predict", json={"inputs": "who"}).headers["gatewise-version"]
 
         wait_until(lambda: answering() == "2")
+
+
+@pytest.mark.anyio
+async def test_regular_work_goes_on_after_errors_of_which_one_of_each_type_is_logged(
+    monkeypatch, caplog
+):
+    monkeypatch.setattr(application, "_REPEAT_SECONDS", 0)
+    outcomes = [OSError("a"), None, OSError("b"), ValueError("c"), asyncio.CancelledError()]
+
+    def work():
+        outcome = outcomes.pop(0)
+        if outcome:
+            raise outcome
+
+    with pytest.raises(asyncio.CancelledError):
+        await application.repeat(work, "updating the gauges")
+    assert outcomes == []
+    assert [record.exc_info[0] for record in caplog.records] == [OSError, ValueError]
+    assert caplog.text.count("updating the gauges failed, and is tried again every 0 s") == 2

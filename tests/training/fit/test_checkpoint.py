@@ -1,3 +1,5 @@
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,17 @@ def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, content):
     file = checkpoints(tmp_path)
     file.path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"cannot be read.*without resuming"):
+        file.load()
+
+
+def test_a_state_with_other_fields_than_those_of_this_version_is_refused(tmp_path):
+    @dataclass
+    class OtherState(TrainingState):
+        momentum: float = 0.9
+
+    file = checkpoints(tmp_path)
+    file.save(replace(CHECKPOINT, state=OtherState(peak=0.1)))
+    with pytest.raises(CheckpointError, match=r"does not fit .* another version"):
         file.load()
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.training_section import Optimizer, TrainingConfig
 from gatewise.training.data import examples
-from gatewise.training.fit.checkpoint import Checkpoints
+from gatewise.training.fit.checkpoint import CheckpointError, Checkpoints
 from gatewise.training.fit.dataset import Batches, tensors
 from gatewise.training.fit.fit import DivergedError, fit
 from gatewise.training.fit.loss import make_loss
@@ -174,6 +175,22 @@ def test_a_stopped_run_with_every_dropout_resumes_to_the_same_bytes(
             resumed.run(resume=True, stop_at=stop_at)
     assert resumed.run(resume=True) == expected
     assert weights_of(resumed) == weights_of(uninterrupted)
+
+
+@pytest.mark.parametrize("group", ["variables", "best_weights"])
+@pytest.mark.parametrize(
+    "changed", [lambda arrays: arrays[1:], lambda arrays: [arrays[0][1:], *arrays[1:]]]
+)
+def test_a_checkpoint_that_does_not_fit_the_network_is_refused(tmp_path, group, changed):
+    run = Fit(tmp_path, epochs=2)
+    with pytest.raises(StoppedError):
+        run.run(stop_at=20)
+    checkpoints = Checkpoints(run.path, {"training": run.config.model_dump(mode="json")})
+    saved = checkpoints.load()
+    checkpoints.save(replace(saved, **{group: changed(getattr(saved, group))}))
+    message = f"{run.path}: the checkpoint does not fit .* Delete the folder {tmp_path}, or train"
+    with pytest.raises(CheckpointError, match=message):
+        run.run(resume=True)
 
 
 def test_a_cost_that_diverges_lowers_the_rate_and_the_run_still_learns(tmp_path):

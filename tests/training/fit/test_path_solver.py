@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from tokenizers import Tokenizer
 
 from gatewise.service.model.linear_path import MULTIPLIERS
@@ -124,6 +125,25 @@ def test_several_labels_have_a_logistic_regression_each(tmp_path):
     trainer, rows = solved(tmp_path, tokenizer, texts, truth, multi_label=True)
     logits, targets = linear_logits(trainer, rows)
     assert ((logits > 0) == (targets > 0.5)).all()
+
+
+def test_the_features_of_several_labels_are_sorted_once_for_all_fits(tmp_path, monkeypatch):
+    given, fit = [], LogisticRegression.fit
+
+    def recorded(regression, features, *arguments):
+        # Its own sorting is in place.
+        given.append((features.has_sorted_indices, features.copy()))
+        return fit(regression, features, *arguments)
+
+    monkeypatch.setattr(LogisticRegression, "fit", recorded)
+    texts = ["sun", "rain", "sun rain", "fog", "sun fog", "rain fog"] * 8
+    truth = np.array([[word in text for word in ("sun", "rain")] for text in texts], np.float32)
+    solved(tmp_path, train_tokenizer(texts), texts, truth, multi_label=True)
+    assert all(is_sorted for is_sorted, _ in given)
+    # The last fit for each label, to the features as they are and to their contrasts.
+    *_, (_, plain), (_, contrasts) = given
+    assert (plain.indices == contrasts.indices).all()
+    assert len(np.unique((contrasts.data / plain.data).round(6))) > 2
 
 
 def test_several_labels_have_a_bias_that_does_not_depend_on_the_length_of_a_text(tmp_path):

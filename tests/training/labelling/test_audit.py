@@ -15,7 +15,7 @@ from gatewise.vocab.corpus.annotation_records import SUFFIXES
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_rows
 from gatewise.vocab.corpus.records import Location
-from gatewise.vocab.errors import GatewiseError, OutputError
+from gatewise.vocab.errors import CorpusError, GatewiseError, OutputError
 
 pytest.importorskip("cleanlab")
 
@@ -164,6 +164,18 @@ def test_a_few_rows_are_audited_as_far_as_there_is_something_to_fit():
     found = package.audit(["a fine film", "a poor film", "a fine book"], ["good", "bad", "good"])
     assert sorted(row.line for row in found.rows) == [0, 1, 2]
     assert all(0 <= row.score <= 1 for row in found.rows)
+
+
+def test_labels_with_a_single_row_each_are_refused_without_asking_for_validation_rows():
+    with pytest.raises(CorpusError, match="others of its label: give more rows") as caught:
+        package.audit(["a fine film", "a poor film"], ["good", "bad"])
+    assert caught.value.option is None
+
+
+def test_a_teacher_among_the_settings_has_no_part_in_an_audit():
+    texts, labels = ["a fine film", "a poor film", "a film"], [["good"], ["bad"], ["good", "bad"]]
+    found = package.audit(texts, labels, teacher={"folders": ["encoder"]})
+    assert len(found.rows) == 3
 
 
 def test_probabilities_are_refused():

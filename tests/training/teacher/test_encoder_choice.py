@@ -15,6 +15,7 @@ from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
 from gatewise.training.teacher.encoder_folder import read_encoder_folder
 from gatewise.training.teacher.fine_tuned_encoder import FineTunedEncoder
 from gatewise.training.teacher.frozen_encoder import FrozenEncoder
+from gatewise.training.teacher.labeller import Labeller
 from gatewise.training.teacher.teacher import LabelledTexts, Lesson, TeacherError, TooLongError
 from gatewise.training.teacher.vector_cache import locked
 
@@ -87,6 +88,26 @@ def test_auto_takes_the_better_on_the_validation_rows(opened, sign, kind, messag
     teacher, reported = opened(lambda *_, **__: Tuned(sign))
     assert type(teacher) is kind
     assert re.search(message, reported[-1])
+
+
+def test_an_encoder_that_was_compared_frozen_learns_once(opened, texts, tmp_path, monkeypatch):
+    fits, learn = [], FrozenEncoder.learn
+
+    def counted(encoder, *arguments):
+        fits.append(encoder)
+        learn(encoder, *arguments)
+
+    monkeypatch.setattr(FrozenEncoder, "learn", counted)
+    found = []
+    for mode in ("auto", "frozen"):
+        teacher, _ = opened(lambda *_, **__: Tuned(-1), f"teacher.mode={mode}")
+        with locked(tmp_path / "cache"):
+            labeller = Labeller([teacher], tmp_path / "cache")
+            labeller.learn(texts)
+            found.append(labeller.probabilities(texts.texts))
+        assert fits == [teacher]
+        fits.clear()
+    np.testing.assert_array_equal(*found)
 
 
 def test_the_time_that_fine_tuning_has(opened):

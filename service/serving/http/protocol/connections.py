@@ -20,8 +20,6 @@ _MAX_HEADERS = 200
 _MAX_PIPELINED = 1000
 """The most requests of a connection that wait for the answers to earlier ones."""
 
-_SWEEP_SECONDS = 1.0
-
 _LINGER_SECONDS = 2.0
 """Seconds for which a client may go on sending after the answer that closes its connection."""
 
@@ -328,12 +326,9 @@ def limited(settings: Settings) -> type[Connection]:
     return type("LimitedConnection", (Connection,), {"settings": settings})
 
 
-async def sweep_forever(connections: set[Any]) -> None:
-    """Closes the connections of slow clients, as long as the server runs."""
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(_SWEEP_SECONDS)
-        now = loop.time()
-        for connection in tuple(connections):
-            if isinstance(connection, Connection):
-                connection.sweep(now)
+def sweep(connections: set[Any]) -> None:
+    """Closes the connections of slow clients."""
+    now = asyncio.get_running_loop().time()
+    for connection in tuple(connections):
+        if isinstance(connection, Connection):
+            connection.sweep(now)
