@@ -24,6 +24,9 @@ from gatewise.vocab.atomic_files import translate_write_errors
 
 _PACKAGES = ("torch", "transformers")
 
+_RECIPE = 2
+"""Version of how encoders are fine-tuned: the weights of an earlier one are not used."""
+
 _AUTO_MINUTES = 20.0
 """Minutes that `teacher.mode=auto` allows by default."""
 
@@ -144,7 +147,7 @@ def _lacking_package() -> str | None:
 
 def _fingerprint(folder: EncoderFolder, lesson: Lesson) -> str:
     """Digest of what a fine-tuned encoder depends on."""
-    about = f"fine-tuned {folder.fingerprint} {lesson.seed} {lesson.multi_label}"
+    about = f"fine-tuned {_RECIPE} {folder.fingerprint} {lesson.seed} {lesson.multi_label}"
     digest = hashlib.sha256(about.encode())
     for part in (lesson.train, lesson.validation):
         digest.update(json.dumps(list(part.texts)).encode())

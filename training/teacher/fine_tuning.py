@@ -4,6 +4,9 @@ The usual recipe (Mosbach et al., 2021, https://arxiv.org/abs/2006.04884): AdamW
 a straight line to zero, batches of similar length, and more epochs for few rows. The epoch with the
 best validation score is kept. A run that was stopped resumes after its last saved epoch, to the
 same weights.
+
+Few rows are also learnt from in pairs: two texts of one label are to have states more alike than
+two of others (Gunel et al., 2021, https://arxiv.org/abs/2011.01403).
 """
 
 import math
@@ -29,6 +32,9 @@ _RATE, _HEAD_RATE, _WEIGHT_DECAY = 1e-4, 1e-3, 0.01
 _WARMUP, _CLIP_NORM = 0.1, 1.0
 _EPOCHS, _MIN_UPDATES = 4, 200
 """Epochs, and updates that there are at least, in more epochs of few rows."""
+
+_TEMPERATURE = 0.1
+"""What the cosines of two states are divided by in the contrastive loss."""
 
 _POOL = 32
 """Batches whose texts are sorted by length together."""
@@ -65,16 +71,18 @@ class TunedWeights(TorchEncoder):
 
     def outputs(self, inputs: dict[str, NDArray[np.int64]]) -> Tensor:
         """The logits of a batch, `(texts, labels)`, on the device."""
+        logits: Tensor = self.head(self.pooled(inputs))
+        return logits
+
+    def pooled(self, inputs: dict[str, NDArray[np.int64]]) -> Tensor:
+        """The pooled states of a batch, `(texts, width)`, on the device."""
         states = super().outputs(inputs)
         mask = torch.from_numpy(inputs["attention_mask"]).to(states.device)[:, :, None]
         if self._folder.pooling == "cls":
-            pooled = states[:, 0]
-        elif self._folder.pooling == "max":
-            pooled = states.masked_fill(mask == 0, -torch.inf).amax(1).nan_to_num(neginf=0.0)
-        else:
-            pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-        logits: Tensor = self.head(pooled)
-        return logits
+            return states[:, 0]
+        if self._folder.pooling == "max":
+            return states.masked_fill(mask == 0, -torch.inf).amax(1).nan_to_num(neginf=0.0)
+        return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def fine_tune(
@@ -179,14 +187,15 @@ class _Tuning:
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = factor * rate
         self._weights.modules.train()
-        logits = self._weights.outputs(
-            padded([self._train[row] for row in rows], self._folder.pad_id)
-        )
-        truth = self._truth[rows].to(logits.device)
+        batch = padded([self._train[row] for row in rows], self._folder.pad_id)
+        states = self._weights.pooled(batch)
+        logits, truth = self._weights.head(states), self._truth[rows].to(states.device)
         if self._multi_label:
             loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
         else:
             loss = nn.functional.cross_entropy(logits, truth)
+            if self._epochs > _EPOCHS:  # of few rows
+                loss = loss + _contrastive_loss(states, truth)
         if not torch.isfinite(loss):
             raise TeacherError(f"{self._folder.path}: fine-tuning fails: the loss is not finite")
         self._optimizer.zero_grad()
@@ -246,3 +255,28 @@ class _Tuning:
         self._optimizer.load_state_dict(state["optimizer"])
         self._best, self._best_score = state["best"], tuple(state["best_score"])
         self._best_epoch, self._epoch = state["best_epoch"], state["epoch"]
+
+
+def _contrastive_loss(states: Tensor, truth: Tensor) -> Tensor:
+    """The supervised contrastive loss (Khosla et al., 2020, https://arxiv.org/abs/2004.11362).
+
+    For each text of a batch the others have a probability each, by the softmax of the cosines of
+    their states with that of the text.
+
+    Args:
+        states: A pooled state for each text, `(texts, width)`.
+        truth: One for the label of each text, else zero, `(texts, labels)`.
+
+    Returns:
+        The mean negative logarithm of the probabilities of the others of its label, over the texts
+        that have one in the batch; zero if none has.
+    """
+    itself = torch.eye(len(states), dtype=torch.bool, device=states.device)
+    units = nn.functional.normalize(states, dim=1)
+    similarities = (units @ units.T / _TEMPERATURE).masked_fill(itself, -torch.inf)
+    is_alike = (truth @ truth.T > 0) & ~itself
+    costs = -similarities.log_softmax(dim=1).masked_fill(~is_alike, 0).sum(dim=1)
+    alike = is_alike.sum(dim=1)
+    if not alike.any():
+        return states.new_zeros(())
+    return (costs[alike > 0] / alike[alike > 0]).mean()

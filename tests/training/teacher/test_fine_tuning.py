@@ -106,3 +106,37 @@ def test_a_loss_that_is_not_finite_is_refused(tune, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "cross_entropy", lambda *_: torch.tensor(torch.nan))
     with pytest.raises(TeacherError, match="the loss is not finite"):
         tune()
+
+
+def test_texts_of_one_label_are_to_be_more_alike_than_others():
+    import torch
+
+    from gatewise.training.teacher.fine_tuning import _contrastive_loss
+
+    states = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0], [0.0, 1.0]])
+    alike = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    # The cosine with the other text of its label is one, with the two others zero.
+    expected = np.log1p(2 * np.exp(-10))
+    assert _contrastive_loss(states, alike).item() == pytest.approx(expected, rel=0.01)
+    unlike = alike[[0, 2, 1, 3]]
+    assert _contrastive_loss(states, unlike).item() == pytest.approx(10 + expected)
+    # A text that is alone with its label has nothing to be like, and all labels may be alone.
+    assert _contrastive_loss(states[:3], alike[:3]).isfinite()
+    assert _contrastive_loss(states, torch.eye(4)) == 0
+
+
+@pytest.mark.parametrize(("least", "of_few_rows"), [(70, False), (4, True)])
+def test_only_few_rows_are_learnt_from_in_pairs(tune, monkeypatch, least, of_few_rows):
+    from gatewise.training.teacher import fine_tuning
+
+    monkeypatch.setattr(fine_tuning, "_EPOCHS", least)
+    loss, batches = fine_tuning._contrastive_loss, []
+
+    def counted(states, truth):
+        batches.append(len(states))
+        return loss(states, truth)
+
+    monkeypatch.setattr(fine_tuning, "_contrastive_loss", counted)
+    with pytest.raises(KeyboardInterrupt):
+        tune(stop_at=3)
+    assert bool(batches) == of_few_rows
