@@ -24,7 +24,7 @@ CONTROL = f"{GATEWISE}-control"
 
 NOT_ENGLISH = ("langid", "surnames", "thucnews", "nsmc")
 
-FASTTEXT_SECONDS = 20
+FASTTEXT_SECONDS = 60
 """How long fastText's autotune searches, by the clock."""
 
 _FASTTEXT_TUNED = ("lr", "dim", "epoch", "wordNgrams", "minn", "maxn", "bucket")
