@@ -43,15 +43,17 @@ def write_picture(file: Path, points: Sequence[Point], titles: Mapping[str, str]
             for point in points:
                 if point.corpus == name and point.candidate in titles:
                     by_size.setdefault(point.size, []).append(point)
-            by_rows = {_mean_rows(found): found for found in by_size.values()}
-            ticks = sorted(by_rows)
+            # Equal for two sizes, if no label has more rows than the smaller one asks for.
+            rows_of = {size: _mean_rows(found) for size, found in by_size.items()}
             for number, (key, title) in enumerate(titles.items()):
-                curve = {
-                    tick: 100 * mean(accuracies)
-                    for tick in ticks
-                    if (accuracies := [p.accuracy for p in by_rows[tick] if p.candidate == key])
-                }
-                chart.plot([*curve], [*curve.values()], "o-", label=title, zorder=3 - number / 10)
+                curve = sorted(
+                    (rows_of[size], 100 * mean(accuracies))
+                    for size, found in by_size.items()
+                    if (accuracies := [p.accuracy for p in found if p.candidate == key])
+                )
+                x, y = [x for x, _ in curve], [y for _, y in curve]
+                chart.plot(x, y, "o-", label=title, zorder=3 - number / 10)
+            ticks = sorted({*rows_of.values()})
             chart.set_title(name, loc="left")
             chart.set_xscale("log")
             chart.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])

@@ -77,6 +77,17 @@ def test_a_size_has_one_label_on_the_axis_and_none_overlap(tmp_path):
     assert shown == ["209", "2,050"]
 
 
+def test_two_sizes_of_the_same_rows_are_two_points(tmp_path):
+    of = {"candidate": "svc", "corpus": "clinc150", "draw": 1, "rows": 15_000, "seconds": 1.0}
+    points = [Point(0.9, size="100", **of), Point(0.7, size="all", **of)]
+
+    def picture(shown):
+        write_picture(tmp_path / "curves.svg", shown, {"svc": "SVC"})
+        return (tmp_path / "curves.svg").read_text(encoding="utf-8")
+
+    assert len({picture(points), picture(points[:1]), picture(points[1:])}) == 3
+
+
 def test_the_control_of_a_teacher_learns_from_its_copies(run, options, tmp_path, monkeypatch):
     encoder = written(tmp_path / "encoder")
     monkeypatch.setattr(encoders, "model_folder", lambda: encoder)

@@ -8,8 +8,10 @@ import csv
 import os
 import tempfile
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -190,11 +192,8 @@ def audit(corpora: Corpora, config: Config, bad_rows: BadRows) -> Audit:
         except CorpusError as error:
             if error.option != "validation":
                 raise
-            # No row can be held out. With a validation corpus still none could be judged.
-            raise CorpusError(
-                f"{corpora.train}: expected a label with two rows or more, received one row of "
-                "each: a row is judged by the others of its label: give more rows"
-            ) from None
+            # No row can be held out, and a validation corpus would not help.
+            raise _too_few_rows(corpora) from None
         if rows.features:
             raise CorpusError(
                 f"{corpora.train}: expected texts to audit, received sequences of numbers"
@@ -204,11 +203,21 @@ def audit(corpora: Corpora, config: Config, bad_rows: BadRows) -> Audit:
                 f"{corpora.train}: expected labels to audit, received numbers to predict"
             )
         parts = whole(rows).parts()
+        counts = Counter(chain.from_iterable(row.labels for row in parts["train"]))
+        if max(counts.values(), default=0) < 2:
+            raise _too_few_rows(corpora)
         if rows.held_out:
             del parts["validation"]
         duplicates, copies = find_duplicates(parts, similarity, folder, _MAX_CONFLICTS)
         probabilities, prepared = held_out_probabilities(rows, config, bad_rows, folder)
         return _judged(prepared.corpus.rows, probabilities, duplicates, copies)
+
+
+def _too_few_rows(corpora: Corpora) -> CorpusError:
+    return CorpusError(
+        f"{corpora.train}: expected a label with two rows or more, received one row of each: a row "
+        "is judged by the others of its label: give more rows"
+    )
 
 
 def check_target(folder: Path) -> None:

@@ -230,7 +230,7 @@ class Metrics:
         self._uncounted: list[Callable[[], None]] = []
 
     def later(self, count: Callable[[], None]) -> None:
-        """Calls a function that counts something, with others.
+        """Calls a function that counts something, with others; for callers in the event loop.
 
         After a request the code that counts is in no cache of the processor, so that counting takes
         a tenth of the request; many counts in a row take much less.

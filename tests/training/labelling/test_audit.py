@@ -166,9 +166,15 @@ def test_a_few_rows_are_audited_as_far_as_there_is_something_to_fit():
     assert all(0 <= row.score <= 1 for row in found.rows)
 
 
-def test_labels_with_a_single_row_each_are_refused_without_asking_for_validation_rows():
+@pytest.mark.parametrize("labels", [["good", "bad"], [["good"], ["bad", "long"]]])
+@pytest.mark.parametrize("validated", [False, True])
+def test_labels_with_a_single_row_each_are_refused_with_or_without_validation_rows(
+    labels, validated
+):
+    texts = ["a fine film", "a poor film"]
+    validation = (texts, labels) if validated else None
     with pytest.raises(CorpusError, match="others of its label: give more rows") as caught:
-        package.audit(["a fine film", "a poor film"], ["good", "bad"])
+        package.audit(texts, labels, validation=validation)
     assert caught.value.option is None
 
 
