@@ -8,7 +8,7 @@ import time
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gatewise.service.serving import server
+from gatewise.service.serving import app
 from gatewise.service.serving.http.protocol import connections
 from gatewise.service.serving.http.protocol.connections import Connection
 from gatewise.service.serving.http.routes import monitoring
@@ -26,7 +26,7 @@ READ_SECONDS = 0.8
 def port(serve_app, make_app):
     """The port of one service for all kinds of clients: none breaks it."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(server, "_REPEAT_SECONDS", 0.05)
+        patched.setattr(app, "_REPEAT_SECONDS", 0.05)
         patched.setattr(connections, "_LINGER_SECONDS", 0.5)
         limits = {"read_seconds": READ_SECONDS, "max_connections": 10, "max_header_bytes": 2000}
         yield serve_app(make_app(keep_alive_seconds=2, **limits)).base_url.port
