@@ -1,6 +1,5 @@
 """Gatewise as `gatewise train` trains it, with a teacher or without, and with copies alone."""
 
-import csv
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -119,13 +118,10 @@ def _rows(rows: Iterable[Row]) -> Rows:
 
 def _write_probabilities(file: Path, draw: Draw) -> Path:
     """Writes the training rows with a probability of one for each of their labels."""
-    names = sorted(set(chain.from_iterable(draw.train.labels)))
-    with file.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(("text", _column(draw), *(_PREFIX + name for name in names)))
-        for text, labels in zip(draw.train.texts, draw.train.labels, strict=True):
-            writer.writerow((text, "|".join(labels), *(int(name in labels) for name in names)))
-    return file
+    rows = draw.train
+    names = sorted(set(chain.from_iterable(rows.labels)))
+    shares = {_PREFIX + name: [int(name in labels) for labels in rows.labels] for name in names}
+    return rows.write(file, _column(draw), shares)
 
 
 def _column(draw: Draw) -> str:

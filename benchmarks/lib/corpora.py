@@ -8,7 +8,7 @@ import csv
 import gzip
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -59,11 +59,20 @@ class Rows:
         drawn = np.random.default_rng(1).permutation(len(self.texts))[:count]
         return self.only(sorted(drawn.tolist()))
 
-    def write(self, path: Path, column: str = "label") -> Path:
-        """Writes them as CSV; the column `labels` may hold several, with `|` between them."""
+    def write(
+        self, path: Path, column: str = "label", more: Mapping[str, Sequence[object]] | None = None
+    ) -> Path:
+        """Writes them as CSV; the column `labels` may hold several, with `|` between them.
+
+        Args:
+            path: The file.
+            column: The column of the labels.
+            more: Further columns, a value for each row.
+        """
+        more = more or {}
         with path.open("w", encoding="utf-8", newline="") as file:
-            rows = zip(self.texts, map("|".join, self.labels), strict=True)
-            csv.writer(file).writerows([("text", column), *rows])
+            rows = zip(self.texts, map("|".join, self.labels), *more.values(), strict=True)
+            csv.writer(file).writerows([("text", column, *more), *rows])
         return path
 
 
