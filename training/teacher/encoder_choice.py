@@ -24,7 +24,7 @@ from gatewise.vocab.atomic_files import translate_write_errors
 
 _PACKAGES = ("torch", "transformers")
 
-_RECIPE = 2
+_RECIPE = 3
 """Version of how encoders are fine-tuned: the weights of an earlier one are not used."""
 
 _AUTO_MINUTES = 20.0

@@ -137,6 +137,7 @@ class _Tuning:
         self._optimizer = torch.optim.AdamW(
             [{"params": list(each.parameters()), "lr": rate} for each, rate in groups.items()],
             weight_decay=_WEIGHT_DECAY,
+            fused=True,
         )
         self._rates = tuple(groups.values())
         self._epoch = self._best_epoch = 0

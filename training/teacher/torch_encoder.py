@@ -1,6 +1,8 @@
 """The weights of an encoder in safetensors, run by PyTorch and transformers."""
 
 import inspect
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +20,9 @@ _UNUSED = "pooler."
 
 class TorchEncoder:
     """An encoder that transformers knows, on the CPU or, if there is one, a GPU.
+
+    A CPU that multiplies matrices of 16-bit floats (bfloat16) in one instruction does so, which is
+    twice as fast; the weights stay in 32 bits.
 
     Attributes:
         model: Its layers.
@@ -67,10 +72,21 @@ class TorchEncoder:
             for name, values in inputs.items()
             if name in self._accepted
         }
-        states: torch.Tensor = self.model(**tensors).last_hidden_state
-        return states
+        with torch.autocast("cpu", torch.bfloat16, enabled=_multiplies_bfloat16()):
+            states: torch.Tensor = self.model(**tensors).last_hidden_state
+        return states.float()
 
     def word_vectors(self) -> NDArray[np.float32] | None:
         """The vector of each token before the first layer, `(vocab, width)`."""
         weight = self.model.get_input_embeddings().weight
         return np.asarray(weight.detach().float().cpu().numpy())
+
+
+@cache
+def _multiplies_bfloat16() -> bool:
+    """Whether the CPU has AMX (https://www.kernel.org/doc/html/latest/arch/x86/amx.html).
+
+    Without it, products of bfloat16 are slower than those of 32-bit floats.
+    """
+    processors = Path("/proc/cpuinfo")
+    return processors.is_file() and "amx_bf16" in processors.read_text().split()
