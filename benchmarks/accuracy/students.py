@@ -17,6 +17,7 @@ from gatewise.training.config import config as configs
 from gatewise.training.config.config import Config
 from gatewise.training.data import auto_settings, corpora
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.fit.progress import Finding, Progress
 from gatewise.training.pipeline import train
@@ -142,9 +143,13 @@ def _trained(given: Corpora, folder: Path, config: Config) -> Outcome:
     contents = train(given, folder / "model", config, StopAtBadRows(), times)
     times.end("evaluation")
     run = contents.run
-    if run.test is None or isinstance(run.test, RegressionReport):
-        raise BenchmarkError("expected a report on the labels of the test rows")
-    details = {**_details(contents, folder / "model"), "seconds": times.seconds}
+    if isinstance(run.validation, RegressionReport) or not isinstance(run.test, Report):
+        raise BenchmarkError("expected reports on the labels of the validation and test rows")
+    details = {
+        **_details(contents, folder / "model"),
+        "validation": run.validation.accuracy,
+        "seconds": times.seconds,
+    }
     chosen = f"epoch {run.fitted.best.number} of {len(run.fitted.epochs)}"
     if run.test.micro_f1 is None:
         return Outcome(run.test.accuracy, chosen=chosen, details=details)
