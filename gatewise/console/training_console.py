@@ -63,13 +63,11 @@ def fitting_progress() -> Iterator["OnProgress"]:
             if isinstance(progress, Finding):
                 line: str | None = progress.message
             else:
-                labels = progress.stage.startswith(LABELLING)
                 if bar.tasks[0].description != progress.stage:
-                    unit = "texts" if labels else "updates"
-                    bar.reset(task, description=progress.stage, unit=unit)
+                    bar.reset(task, description=progress.stage, unit=progress.unit)
                 bar.update(task, completed=progress.step, total=progress.steps)
                 line = epoch_line(progress)
-                if labels and not console.is_terminal:
+                if progress.stage.startswith(LABELLING) and not console.is_terminal:
                     line = tenths.line(progress)
             if line:
                 print_progress(console, line)
@@ -98,7 +96,7 @@ class _Tenths:
         self._tenth = tenth
         left = (time.monotonic() - self._start) * (progress.steps / progress.step - 1)
         return (
-            f"{progress.stage}: {progress.step:,} of {progress.steps:,} texts, "
+            f"{progress.stage}: {progress.step:,} of {progress.steps:,} {progress.unit}, "
             f"about {left / 60:.0f} min left"
         )
 

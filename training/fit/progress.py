@@ -12,6 +12,9 @@ FITTING = "fitting"
 LABELLING = "teacher: "
 """What the names of a teacher's stages begin with."""
 
+FINE_TUNING = f"{LABELLING}fine-tuning"
+"""The stage in which the weights of a teacher are trained."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -58,7 +61,7 @@ class Progress:
     """How far a stage of a run has come, for a progress bar.
 
     Attributes:
-        step: Updates made; in the stages of a teacher, texts labelled.
+        step: Updates made, or texts labelled by a teacher.
         steps: Updates that a run without early stopping makes, or texts in all.
         epoch: The epoch that just ended, if one did.
         metric: Name of the epoch's metric, if one ended.
@@ -70,6 +73,11 @@ class Progress:
     epoch: Epoch | None = None
     metric: str | None = None
     stage: str = FITTING
+
+    @property
+    def unit(self) -> str:
+        """What the steps are."""
+        return "updates" if self.stage in {FITTING, FINE_TUNING} else "texts"
 
 
 @dataclass(frozen=True)

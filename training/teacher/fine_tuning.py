@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
+from gatewise.training.fit.progress import FINE_TUNING, Finding, OnProgress, Progress
 from gatewise.training.network.sentence_encoder import encode_texts
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.targets import probabilities_of, score
@@ -153,7 +153,7 @@ class _Tuning:
             torch.manual_seed(self._seed + self._epoch)
             for update, rows in enumerate(self._batches(), start=self._epoch * self._per_epoch):
                 self._update(rows, update)
-                on_progress(Progress(update + 1, self._total, stage=f"{LABELLING}fine-tuning"))
+                on_progress(Progress(update + 1, self._total, stage=FINE_TUNING))
                 if update == first:
                     timed_from = time.monotonic()
                 elif update == first + _TIMED_UPDATES:

@@ -62,8 +62,9 @@ def test_it_learns_the_labels_and_states_the_time(tune, rows):
     assert (found.argmax(axis=1) == rows.truth.argmax(axis=1)).mean() > 0.95
     (finding,) = [event.message for event in events if isinstance(event, Finding)]
     assert "fine-tuning on 90 texts, at most 67 epochs: about a minute on the" in finding
-    steps = [event.step for event in events if isinstance(event, Progress)]
-    assert steps == list(range(1, len(steps) + 1))
+    updates = [event for event in events if isinstance(event, Progress)]
+    assert [event.step for event in updates] == list(range(1, len(updates) + 1))
+    assert {event.unit for event in updates} == {"updates"}
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(tune, tmp_path):

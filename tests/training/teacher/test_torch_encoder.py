@@ -25,6 +25,19 @@ def test_its_vectors_do_not_depend_on_the_other_texts(safetensors):
     assert encoder.weights.word_vectors().shape == (55, 8)
 
 
+def test_with_bfloat16_its_vectors_are_nearly_the_same(safetensors, monkeypatch):
+    from gatewise.training.teacher import torch_encoder
+
+    def vectors(*, bfloat16):
+        monkeypatch.setattr(torch_encoder, "_multiplies_bfloat16", lambda: bfloat16)
+        encoder = TextEncoder(read_encoder_folder(safetensors))
+        return encoder.vectors(["bread and soup", "train " * 20, "bank"])
+
+    exact, rounded = vectors(bfloat16=False), vectors(bfloat16=True)
+    assert rounded.dtype == exact.dtype
+    assert 0 < np.abs(rounded - exact).max() < 0.02
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
