@@ -34,7 +34,7 @@ def test_a_default_is_written_as_it_is_set(page):
 @pytest.mark.parametrize("name", ["settings", "training", "teacher"])
 def test_both_limits_of_a_solved_path_are_stated(page, name):
     """That of texts of any length, and those of short texts with probabilities."""
-    limits = r"5,000 \w+ of any length.{,400}256 characters.{,200}200,000 \w+ and 1,000,000"
+    limits = r"5,000 \w+ of any length.{,400}256 characters.{,200}50,000 \w+ and 300,000"
     assert re.search(limits, " ".join(page(name).split()))
 
 

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 
 from gatewise.training.config.section import Section
 
-_COPIES, _MAX_COPIES = 20, 100
-_FEW_TEXTS, _MAX_TEXTS = 20_000, 100_000
+_COPIES, _MAX_COPIES = 40, 100
+_FEW_TEXTS, _MAX_TEXTS = 20_000, 300_000
 """Changed copies of all rows: below the first there are more than `_COPIES` of each row, and above
 the second fewer."""
 
@@ -68,9 +68,9 @@ class TeacherConfig(Section):
     )
     copies: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = Field(
         "auto",
-        description="Changed copies of each training text, labelled by the teacher; by default 20; "
-        "more of fewer than 1,000 rows, up to 100, for 20,000 in all; fewer from 5,000 rows on, "
-        "so that there are at most 100,000; none by default with an endpoint, where each costs a "
+        description="Changed copies of each training text, labelled by the teacher; by default 40; "
+        "more of fewer than 500 rows, up to 100, for 20,000 in all; fewer from 7,500 rows on, "
+        "so that there are at most 300,000; none by default with an endpoint, where each costs a "
         "request.",
     )
     temperature: Annotated[float, Field(gt=0, le=20)] = Field(

@@ -73,8 +73,8 @@ class TrainingConfig(Section):
         "regularization chosen by cross-validation, or by gradient descent. By default by a "
         "solver if there are at most 5,000 rows of any length, validation and a teacher's texts "
         "included, or if texts have up to 256 characters in the mean and there are at most 20,000 "
-        "training rows and 200,000 rows × labels, or, with probabilities or a teacher, 200,000 "
-        "rows and 1,000,000 rows × labels; and if no row is out of scope or has probabilities of "
+        "training rows and 200,000 rows × labels, or, with probabilities or a teacher, 50,000 "
+        "rows and 300,000 rows × labels; and if no row is out of scope or has probabilities of "
         "several labels, and `paths` is `apart`.",
     )
     refit: bool | Literal["auto"] = Field(

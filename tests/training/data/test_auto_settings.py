@@ -139,9 +139,10 @@ def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_p
         (["short"] * 6_000, 40, "descended", "solved"),
         (["short"] * 6_000, 200, "descended", "descended"),
         (["short"] * 30_000, 2, "descended", "solved"),
+        (["short"] * 60_000, 2, "descended", "descended"),
         (["long " * 100] * 6_000, 2, "descended", "descended"),
     ],
-    ids=["short", "many labels", "very many", "many rows", "long"],
+    ids=["short", "many labels", "very many", "many rows", "very many rows", "long"],
 )
 def test_the_path_of_more_rows_is_solved_where_that_is_quick(
     tmp_path, texts, labels, of_labels, of_probabilities
