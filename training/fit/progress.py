@@ -77,7 +77,8 @@ class Progress:
     @property
     def unit(self) -> str:
         """What the steps are."""
-        return "updates" if self.stage in {FITTING, FINE_TUNING} else "texts"
+        labels = self.stage.startswith(LABELLING) and self.stage != FINE_TUNING
+        return "texts" if labels else "updates"
 
 
 @dataclass(frozen=True)

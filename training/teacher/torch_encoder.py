@@ -22,7 +22,8 @@ class TorchEncoder:
     """An encoder that transformers knows, on the CPU or, if there is one, a GPU.
 
     A CPU that multiplies matrices of 16-bit floats (bfloat16) in one instruction does so, which is
-    twice as fast; the weights stay in 32 bits.
+    at least twice as fast; the weights stay in 32 bits. Vectors are then rounded by less than one
+    percent, and differently in batches of other shapes.
 
     Attributes:
         model: Its layers.
