@@ -64,7 +64,7 @@ class TorchEncoder:
     def run(self, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """What `outputs` gives, as an array."""
         with torch.inference_mode():
-            return np.asarray(self.outputs(inputs).float().cpu().numpy())
+            return np.asarray(self.outputs(inputs).cpu().numpy())
 
     def outputs(self, inputs: dict[str, NDArray[np.int64]]) -> torch.Tensor:
         """The state of each token, `(texts, tokens, width)`, on the device; for training too."""
